@@ -1,0 +1,60 @@
+# make test     everything CI checks: ruff, mypy, import-linter, pytest
+# make demo     a tour on the CPU          make bench     the measurements of benchmarks/
+# make format   rewrite the sources in the house format
+# make clean    remove caches and build products; distclean removes the environment too
+#
+# Needs Python 3.11 or newer and nothing else: the first run builds the environment in .venv, later ones reuse it.
+# Another interpreter: make PYTHON=python3.12 test. More for pytest: make test PYTEST_ARGS="-k hub -x".
+
+PYTHON ?= python3
+VENV   ?= .venv
+RUN    := $(VENV)/bin/python
+PIP    := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CORE   := $(VENV)/.core-installed
+DEV    := $(VENV)/.dev-installed
+
+.PHONY: test demo bench format clean distclean
+
+# Tests use tiny tensors: more threads only wait for each other.
+test: export OMP_NUM_THREADS ?= 1
+test: $(DEV)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+demo: $(CORE)
+	$(RUN) examples/demo.py
+
+bench: $(CORE)
+	$(RUN) -m benchmarks $(BENCH_ARGS)
+
+format: $(DEV)
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+# The marks are written last, so an interrupted install is simply done again. An environment that was left half made,
+# or whose Python has gone, is made anew.
+ifneq (3,$(shell $(RUN) -c 'import sys; print(sys.version_info[0])' 2>/dev/null))
+.PHONY: $(CORE)
+endif
+
+$(CORE): setup.cfg setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("plm needs Python 3.11 or newer, got " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
+	@$(RUN) -m pip --version >/dev/null 2>&1 || { echo "making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "installing plm and what it needs into $(VENV); the first time takes minutes, torch is large"
+	@$(PIP) --editable .
+	@touch $@
+
+$(DEV): $(CORE)
+	@echo "installing the tools for development"
+	@$(PIP) --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,62 @@
+"""Interleaved timing, ratios with their spread, and the peak of the machine in the same run."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def interleave(variants: Mapping[str, Callable[[], object]], *, repetitions: int) -> dict[str, list[float]]:
+    """Seconds of each variant, run in turn (A B C A B C ...) after one warm-up of all."""
+    for run in variants.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(repetitions):
+        for name, run in variants.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratios(seconds: Mapping[str, list[float]], *, of: str, to: str) -> dict[str, float]:
+    """How many times faster `of` is than `to`: median, least and most of the ratios of neighbouring runs."""
+    pairs = [theirs / ours for ours, theirs in zip(seconds[of], seconds[to], strict=True)]
+    return {"median": round(statistics.median(pairs), 3), "min": round(min(pairs), 3), "max": round(max(pairs), 3)}
+
+
+def peak_gflops(dtype: torch.dtype, *, size: int = 2048, repetitions: int = 5) -> float:
+    """The best rate of a square matrix product on the threads set now: what this machine can do."""
+    left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    best = float("inf")
+    for _ in range(repetitions + 2):
+        start = time.perf_counter()
+        left @ right
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best / 1e9
+
+
+def own_peak_mib() -> int:
+    """Peak resident memory of this process, MiB (Linux; unlike ru_maxrss it starts anew with a program)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
+
+
+def sentence_lengths(count: int, *, seed: int = 0) -> list[int]:
+    """Token counts as real sentences have them: lognormal, median 29, mean about 34, cut to 3 ... 189."""
+    drawn = np.random.default_rng(seed).lognormal(np.log(29), 0.6, count)
+    return [int(n) for n in np.clip(drawn.round(), 3, 189)]
+
+
+def emit(name: str, **values: Any) -> None:
+    """Print one JSON line with the machine and the settings in it."""
+    setting = {"torch": torch.__version__, "threads": torch.get_num_threads(), "machine": platform.machine()}
+    print(json.dumps({"benchmark": name, **values, "setting": setting}), flush=True)

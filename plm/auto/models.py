@@ -1,0 +1,192 @@
+"""`AutoModel` and its kin: models with one head, by task. `AutoConfig`: the config alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from plm.auto.model import PretrainedModel
+from plm.checkpoints.hub import CONFIG_FILES, resolve
+from plm.checkpoints.loading import load_model
+from plm.checkpoints.store import read_config_file
+from plm.errors import ConfigError
+from plm.heads.model import build_model
+from plm.models.config import ModelConfig
+from plm.models.families import FAMILIES
+from plm.models.init import initialize
+
+DTYPES = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+    "auto": None,
+}
+
+
+def as_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
+    """A torch type from its name; "auto" is None, which means as stored. Raises ConfigError listing the names."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype: {dtype!r} is not one of {', '.join(map(repr, DTYPES))}")
+    return DTYPES[dtype]
+
+
+class AutoConfig:
+    """Loads configs; there is nothing to instantiate."""
+
+    def __init__(self) -> None:
+        raise OSError("AutoConfig is not a config: use AutoConfig.from_pretrained(name_or_path)")
+
+    @staticmethod
+    def from_pretrained(
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        subfolder: str | None = None,
+        **overrides: Any,
+    ) -> ModelConfig:
+        """The config of a folder, a config file or a hub name, as its family's frozen dataclass.
+
+        Without the weights, `hidden_act` means what Hugging Face means by it.
+        overrides: config fields that win over the file.
+        """
+        path = resolve(
+            name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            subfolder=subfolder,
+            files=CONFIG_FILES,
+        )
+        return read_config_file(path, overrides)
+
+
+class AutoModel:
+    """The backbone alone: returns `last_hidden_state` and, where there is a pooler, `pooler_output`."""
+
+    heads: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        name = type(self).__name__
+        raise OSError(f"{name} is not a model: use {name}.from_pretrained(name_or_path) or {name}.from_config(config)")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        config: str | Path | Mapping[str, Any] | None = None,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        subfolder: str | None = None,
+        **overrides: Any,
+    ) -> PretrainedModel:
+        """A model in evaluation mode, from a checkpoint of any known framework.
+
+        name_or_path: a folder, a weight file, a TensorFlow prefix, an embedded model ("plm/tiny-en") or a hub name.
+        config: a config file or its content, in place of the one beside the weights.
+        dtype: "float32", "bfloat16", "float16", or "auto" for the type stored.
+        overrides: config fields that win over the file (num_labels=3, hidden_dropout_prob=0.2, is_decoder=True, ...);
+            an unknown one is an error.
+        `model.loaded` tells what was filled, initialised, ignored. A head that the checkpoint lacks is initialised;
+        a backbone that it lacks is a CheckpointError.
+        """
+        path = resolve(
+            name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            subfolder=subfolder,
+        )
+        model, report = load_model(
+            path,
+            heads=cls.heads,
+            config=Path(config) if isinstance(config, str) else config,
+            overrides=overrides,
+            dtype=as_dtype(dtype),
+            device=device,
+        )
+        return PretrainedModel(model.config, model.backbone, dict(model.heads.items()), loaded=report).eval()
+
+    @classmethod
+    def from_config(
+        cls, config: ModelConfig, *, dtype: str | torch.dtype = "float32", generator: torch.Generator | None = None
+    ) -> PretrainedModel:
+        """A model with random weights, in training mode. Raises ConfigError for a head that the family has not."""
+        family = FAMILIES.get(config.model_type)
+        for head in cls.heads:
+            if head not in family.heads:
+                raise ConfigError(f"{config.model_type} has no head {head!r} (it has: {', '.join(family.heads)})")
+        model = build_model(config, cls.heads)
+        initialize(model, std=config.initializer_range, generator=generator)
+        return PretrainedModel(config, model.backbone, dict(model.heads.items())).to(as_dtype(dtype))
+
+
+class AutoModelForPreTraining(AutoModel):
+    """Masked words and next sentence together: `prediction_logits`, `seq_relationship_logits`."""
+
+    heads = ("pretraining",)
+
+
+class AutoModelForMaskedLM(AutoModel):
+    """Masked language model: `logits` over the vocabulary, at masked positions when labels are given."""
+
+    heads = ("masked_lm",)
+
+
+class AutoModelForCausalLM(AutoModel):
+    """Causal language model: `logits` of each token's successor."""
+
+    heads = ("causal_lm",)
+
+
+class AutoModelForNextSentencePrediction(AutoModel):
+    """Does the second segment follow the first? `logits`, (batch, 2); 0 = yes."""
+
+    heads = ("next_sentence",)
+
+
+class AutoModelForSequenceClassification(AutoModel):
+    """One decision a text: `logits`, (batch, classes)."""
+
+    heads = ("sequence_classification",)
+
+
+class AutoModelForTokenClassification(AutoModel):
+    """One decision a token: `logits`, (batch, length, classes)."""
+
+    heads = ("token_classification",)
+
+
+class AutoModelForQuestionAnswering(AutoModel):
+    """Extractive answers: `start_logits` and `end_logits`, (batch, length)."""
+
+    heads = ("question_answering",)
+
+
+class AutoModelForMultipleChoice(AutoModel):
+    """One of several texts: `logits`, (batch, choices)."""
+
+    heads = ("multiple_choice",)
+
+
+class AutoModelForDoubleHeads(AutoModel):
+    """GPT-1's language model and multiple choice together: `logits`, `mc_logits`."""
+
+    heads = ("double_heads",)

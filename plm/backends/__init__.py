@@ -1,0 +1,1 @@
+"""Backends: what computes a model once its training is over."""

@@ -1,0 +1,55 @@
+"""The `torch` backend: PyTorch, operator by operator, with prepacked weights on CPUs that have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plm.backends.runner import BACKENDS, Arrays, Backend
+from plm.blocks.layout import Packed
+from plm.blocks.linear import pack
+from plm.checkpoints.loading import load_model
+from plm.heads.model import Model
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TorchRunner:
+    """Runs a Model that nobody trains any more.
+
+    model: put into evaluation mode; its Linear layers keep a second copy of their weights in the kernels' layout.
+    """
+
+    takes_packed = True
+
+    def __init__(self, model: Model) -> None:
+        self.model = model.eval()
+        self.config = model.config
+        pack(model)
+
+    def run(self, batch: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
+        """See Runner.run. bfloat16 results come back as float32, which NumPy has."""
+        device = self.model.device
+        arguments: dict[str, Any] = {
+            name: torch.from_numpy(array).to(device) for name, array in batch.items() if name != "lengths"
+        }
+        if "lengths" in batch:
+            arguments["layout"] = Packed.from_lengths(
+                batch["lengths"].tolist(), pattern=self.config.attention_pattern, device=device
+            )
+        with torch.inference_mode():
+            output = self.model(**arguments)
+        return {name: output[name].float().cpu().numpy() for name in output}
+
+
+def load_torch(folder: Path, head: str | None, dtype: str) -> TorchRunner:
+    """A runner for a checkpoint of any known layout."""
+    model, _ = load_model(folder, heads=() if head is None else (head,), dtype=_DTYPES[dtype])
+    return TorchRunner(model)
+
+
+BACKENDS.add("torch", Backend(load=load_torch))

@@ -1,0 +1,1 @@
+"""Bricks: torch modules and functions that know no model names, files or tasks."""

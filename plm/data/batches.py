@@ -1,0 +1,59 @@
+"""Features as batches of tensors, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+from plm.data.plan import BatchPlan
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Epoch(Generic[Item]):
+    """The batches of one pass over the data, made when they are asked for: len(), iteration, and epoch[number]."""
+
+    features: Sequence[Item]
+    plan: BatchPlan
+    collate: Callable[[Sequence[Item]], dict[str, Tensor]]
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        return self.collate([self.features[index] for index in self.plan[number]])
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return (self[number] for number in range(len(self)))
+
+
+@dataclass(frozen=True)
+class Batches(Generic[Item]):
+    """What a trainer reads: any pass over the data, by number.
+
+    plan: epoch number -> its batches; ignores the number where nothing is shuffled.
+    collate: features of one batch -> tensors. For example:
+
+    lengths = [len(feature.input_ids) for feature in features]
+    batches = Batches(
+        features,
+        plan=lambda epoch: batches_by_count(lengths, batch_size=32, seed=42, epoch=epoch),
+        collate=lambda chosen: pad_batch(chosen, pad_token_id=0),
+    )
+    """
+
+    features: Sequence[Item]
+    plan: Callable[[int], BatchPlan]
+    collate: Callable[[Sequence[Item]], dict[str, Tensor]]
+
+    def __len__(self) -> int:
+        """Batches of the first epoch."""
+        return len(self.plan(0))
+
+    def epoch(self, number: int) -> Epoch[Item]:
+        """Pass `number`, from 0. The same number gives the same batches, whatever was asked before."""
+        return Epoch(self.features, self.plan(number), self.collate)

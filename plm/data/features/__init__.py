@@ -1,0 +1,1 @@
+"""Examples to features: one file for each kind of task."""

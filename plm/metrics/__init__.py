@@ -1,0 +1,30 @@
+"""Metrics: predictions against references, and the baselines that models must beat."""
+
+from __future__ import annotations
+
+from plm.metrics.baselines import NaiveBayes, characters, majority, words
+from plm.metrics.classification import (
+    DEFAULT_METRICS,
+    GLUE_METRICS,
+    METRICS,
+    Metric,
+    ProblemType,
+    compute_metrics,
+    confusion_matrix,
+    decide,
+)
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "GLUE_METRICS",
+    "METRICS",
+    "Metric",
+    "NaiveBayes",
+    "ProblemType",
+    "characters",
+    "compute_metrics",
+    "confusion_matrix",
+    "decide",
+    "majority",
+    "words",
+]

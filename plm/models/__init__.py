@@ -1,0 +1,1 @@
+"""Model families: frozen configs and the builders that turn them into bricks."""

@@ -1,0 +1,42 @@
+"""Training: one loop, many steps."""
+
+from __future__ import annotations
+
+from plm.training.callbacks import Callback, CurvePlot, History, JsonLines, ProgressBar
+from plm.training.config import TrainingConfig
+from plm.training.evaluation import Evaluation, outputs, predict
+from plm.training.optimizers import OPTIMIZERS, BertAdam, build_optimizer, parameter_groups
+from plm.training.precision import PRECISIONS, Precision
+from plm.training.run import Record, Run, TrainingReport
+from plm.training.schedules import SCHEDULES, Schedule
+from plm.training.step import Batch, Step, StepResult, SupervisedStep
+from plm.training.trainer import Trainer, TrainingBatches
+
+__all__ = [
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "Batch",
+    "BertAdam",
+    "Callback",
+    "CurvePlot",
+    "Evaluation",
+    "History",
+    "JsonLines",
+    "Precision",
+    "ProgressBar",
+    "Record",
+    "Run",
+    "Schedule",
+    "Step",
+    "StepResult",
+    "SupervisedStep",
+    "Trainer",
+    "TrainingBatches",
+    "TrainingConfig",
+    "TrainingReport",
+    "build_optimizer",
+    "outputs",
+    "parameter_groups",
+    "predict",
+]
