@@ -19,6 +19,7 @@ from plm.data.collate import pad_sequences
 from plm.errors import DataError
 from plm.registry import Registry
 from plm.tokenizers import Tokenizer
+from plm.tokenizers.requests import UNKNOWN_LENGTH
 
 Text = str | tuple[str, str]
 Array = np.ndarray[Any, Any]
@@ -220,9 +221,8 @@ def _packed(
     return batch
 
 
-def _limit(runner: Runner, tokenizer: Tokenizer) -> int:
-    """Tokens that both model and tokenizer take; models with relative positions set no limit of their own."""
-    positions = runner.config.max_position_embeddings
-    if hasattr(runner.config, "max_relative_position"):
-        return tokenizer.model_max_length
-    return min(positions, tokenizer.model_max_length)
+def _limit(runner: Runner, tokenizer: Tokenizer) -> int | None:
+    """Tokens that both model and tokenizer take; None = any number, with relative positions."""
+    if not hasattr(runner.config, "max_relative_position"):
+        return min(runner.config.max_position_embeddings, tokenizer.model_max_length)
+    return tokenizer.model_max_length if tokenizer.model_max_length < UNKNOWN_LENGTH else None

@@ -21,6 +21,13 @@ from torch import Tensor
 # Bytes of scores that are worked on at a time: about what a second-level cache holds beside keys and values.
 _BLOCK_BYTES = 3 << 19
 
+# Sequences whose scores take less than this are worked on several at a time: their rows then have to be copied
+# together, which costs less than many small operators.
+_SMALL_BYTES = 1 << 15
+
+# Rows of a block times bytes of an element: 64 rows in float32, 128 in bfloat16.
+_ROW_BYTES = 256
+
 
 class Part(NamedTuple):
     """Some heads of some sequences: what one batched product works on. Its slices are sequences times heads."""
@@ -50,7 +57,7 @@ class Geometry:
     """Where queries, keys and distances lie.
 
     radius: the largest distance that is told apart. is_causal: True = keys ahead of their row are not seen.
-    offset: position of the first query; key j stands at position j.
+    offset: position of the first query; key j stands at position j. rows: queries in a block.
     """
 
     batch: int
@@ -60,17 +67,32 @@ class Geometry:
     radius: int
     is_causal: bool
     offset: int
-    block_rows: int
+    rows: int
 
-    @property
-    def rows(self) -> int:
-        """Query rows of a block."""
-        return _even(self.queries, self.block_rows)
+    @classmethod
+    def of(
+        cls, query: Tensor, *, keys: int, radius: int, is_causal: bool, offset: int, block_rows: int | None
+    ) -> Geometry:
+        """For queries (batch, heads, queries, size). block_rows: at most so many in a block; None = a good number."""
+        batch, heads, queries, _ = query.shape
+        return cls(
+            batch=batch,
+            heads=heads,
+            queries=queries,
+            keys=keys,
+            radius=radius,
+            is_causal=is_causal,
+            offset=offset,
+            rows=_even(queries, block_rows or _ROW_BYTES // query.element_size()),
+        )
 
     def parts(self, element_size: int) -> list[Part]:
         """Sequences and heads, cut so that one block of scores fits the cache. None is larger than the first."""
-        slices = max(1, _BLOCK_BYTES // (self.rows * self.keys * element_size))
-        heads, batch = _even(self.heads, slices), _even(self.batch, slices // self.heads)
+        slice_bytes = self.rows * self.keys * element_size
+        heads = _even(self.heads, _BLOCK_BYTES // slice_bytes)
+        batch = 1
+        if self.heads * slice_bytes < _SMALL_BYTES:
+            batch = _even(self.batch, _BLOCK_BYTES // (self.heads * slice_bytes))
         return [
             Part(some_batch, some_heads)
             for some_batch in _pieces(self.batch, batch)
@@ -84,7 +106,7 @@ class Geometry:
 
 def _even(total: int, most: int) -> int:
     """Size of the pieces when `total` is cut into as few about equal pieces of at most `most` as possible."""
-    pieces = -(-total // max(1, min(most, total)))
+    pieces = -(-total // max(1, most))
     return -(-total // pieces)
 
 
@@ -110,18 +132,28 @@ class Block:
         self._start = min(max(0, first - radius), self.keys - 1)
         self._stop = min(first + count + radius, self.keys)
 
-        width = count - 1 + self._stop - self._start
-        distances = torch.arange(width, device=table.device) + (self._start - first - count + 1)
-        self._table = table[distances.clamp(-radius, radius) + radius]
+        # Column c of the band stands for the distance `leftmost` + c.
+        width, leftmost = count - 1 + self._stop - self._start, self._start - first - count + 1
+        self._table = table[max(0, leftmost + len(table) // 2) :][:width]  # 0: queries far behind the last key
         self._band = memory[: self.slices * count * width].view(*self.shape, width)
         strides = (*self._band.stride()[:2], width - 1, 1)
-        self._middle = self._band.as_strided((*self.shape, self._stop - self._start), strides, count - 1)
-        self._ahead = self._band[..., first + count - self._start if geometry.is_causal else width :]
-        if geometry.is_causal:
-            self._table[distances > 0] = 0.0
+        self._middle = self._band.as_strided(
+            (*self.shape, self._stop - self._start), strides, self._band.storage_offset() + count - 1
+        )
+        self._ahead = self._band[..., 1 - leftmost if geometry.is_causal else width :]
 
     @staticmethod
-    def memory(geometry: Geometry) -> int:
+    def extend(table: Tensor, geometry: Geometry) -> Tensor:
+        """A table with a row for every distance between queries of a block and the keys around them.
+
+        table: (2 * radius + 1, size). The result has distance 0 in the middle, too, and clipped distances have rows of
+        their own.
+        """
+        left, right = (row.expand(geometry.rows, -1) for row in (table[:1], table[-1:]))
+        return torch.cat((left, table, right))
+
+    @staticmethod
+    def band_size(geometry: Geometry) -> int:
         """The largest number of elements in one slice of a band."""
         return geometry.rows * (geometry.rows + min(geometry.keys, geometry.rows + 2 * geometry.radius))
 
@@ -134,25 +166,22 @@ class Block:
         """(slices, rows, n) -> (sequences, heads, rows, n), as a view."""
         return rows.view(*self.shape, rows.shape[-1])
 
-    def spread(self, rows: Tensor, scores: Tensor, *, bias: Tensor | None = None, ahead: float = 0.0) -> None:
+    def spread(self, rows: Tensor, scores: Tensor, *, bias: Tensor | None = None, hide: bool = False) -> None:
         """Set each score to the product of its row with the table at the distance of its key.
 
         rows: (slices, rows, size); scores: (slices, rows, keys), overwritten.
-        bias: broadcastable to (sequences, heads, rows, keys), added. ahead: for keys that causal rows do not see.
+        bias: broadcastable to (sequences, heads, rows, keys), added.
+        hide: True = keys that causal rows do not see get -inf.
         """
         torch.mm(rows.reshape(-1, rows.shape[-1]), self._table.t(), out=self._band.flatten(0, 2))
-        if ahead:
-            self._ahead.fill_(ahead)
-        target, (start, stop) = self.unflatten(scores), (self._start, self._stop)
-        for columns, source in (
-            (slice(0, start), self._band[..., :1]),
-            (slice(start, stop), self._middle),
-            (slice(stop, self.keys), self._band[..., -1:]),
-        ):
-            if bias is None:
-                target[..., columns].copy_(source)
-            else:
-                torch.add(source, bias[..., columns], out=target[..., columns])
+        if hide:
+            self._ahead.fill_(-math.inf)
+        target = self.unflatten(scores)
+        _assign(target[..., self._start : self._stop], self._middle, bias, self._start)
+        if self._start > 0:
+            _assign(target[..., : self._start], self._band[..., :1], bias, 0)
+        if self._stop < self.keys:
+            _assign(target[..., self._stop :], self._band[..., -1:], bias, self._stop)
 
     def mix(self, scores: Tensor) -> Tensor:
         """Sum over keys of scores times the table at their distance: (slices, rows, size).
@@ -162,6 +191,16 @@ class Block:
         source = self.unflatten(scores)
         self._band.zero_()
         self._middle.copy_(source[..., self._start : self._stop])
-        self._band[..., 0] += source[..., : self._start].sum(-1)
-        self._band[..., -1] += source[..., self._stop :].sum(-1)
+        if self._start > 0:
+            self._band[..., 0] += source[..., : self._start].sum(-1)
+        if self._stop < self.keys:
+            self._band[..., -1] += source[..., self._stop :].sum(-1)
         return torch.mm(self._band.flatten(0, 2), self._table).view(self.slices, self.shape[-1], -1)
+
+
+def _assign(target: Tensor, source: Tensor, bias: Tensor | None, start: int) -> None:
+    """target = source + bias, where the target lies `start` keys from the left."""
+    if bias is None:
+        target.copy_(source)
+    else:
+        torch.add(source, bias[..., start : start + target.shape[-1]], out=target)

@@ -107,7 +107,8 @@ class Linear(nn.Linear):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Linear:
         self._drop_packs()
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def _drop_packs(self) -> None:
         if self._packs:
@@ -155,12 +156,10 @@ def project(hidden: Tensor, linears: Sequence[Linear]) -> tuple[Tensor, ...]:
 
     hidden: (..., in_features). Returns one (..., out_features) for each Linear; they may be views of one tensor.
     """
-    packed = None
-    if not any(linear._forward_hooks or linear._forward_pre_hooks for linear in linears):
-        packed = _packed_for(hidden, linears)
+    packed = None if any(map(_has_hooks, linears)) else _packed_for(hidden, linears)
     if packed is None:
         return tuple(linear(hidden) for linear in linears)
-    return packed(hidden, _NO_EPILOGUE).split([linear.out_features for linear in linears], dim=-1)
+    return torch.split(packed(hidden, _NO_EPILOGUE), [linear.out_features for linear in linears], dim=-1)
 
 
 def project_activated(hidden: Tensor, linear: Linear, activation: str) -> Tensor:
@@ -169,11 +168,15 @@ def project_activated(hidden: Tensor, linear: Linear, activation: str) -> Tensor
     activation: a name in ACTIVATIONS.
     """
     epilogue = _EPILOGUES.get(activation)
-    if epilogue is not None and not (linear._forward_hooks or linear._forward_pre_hooks):
-        packed = _packed_for(hidden, (linear,))
-        if packed is not None:
-            return packed(hidden, epilogue)
-    return ACTIVATIONS.get(activation)(linear(hidden))
+    packed = None if epilogue is None or _has_hooks(linear) else _packed_for(hidden, (linear,))
+    if packed is None or epilogue is None:
+        return ACTIVATIONS.get(activation)(linear(hidden))
+    return packed(hidden, epilogue)
+
+
+def _has_hooks(linear: nn.Module) -> bool:
+    """True when somebody wants to see the module called."""
+    return bool(linear._forward_hooks or linear._forward_pre_hooks)
 
 
 def _prefers_vectors(hidden: Tensor) -> bool:
@@ -183,7 +186,7 @@ def _prefers_vectors(hidden: Tensor) -> bool:
 @functools.cache
 def packing_supported(dtype: torch.dtype) -> bool:
     """True when this build of torch on this machine can multiply with converted weights of `dtype`."""
-    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
+    if dtype not in (torch.float32, torch.bfloat16):
         return False
     try:
         if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
@@ -191,20 +194,22 @@ def packing_supported(dtype: torch.dtype) -> bool:
         ones = torch.ones(16, 16, dtype=dtype, device="cpu")
         weight = torch.ops.mkldnn._reorder_linear_weight(ones, _TYPICAL_ROWS)
         product = torch.ops.mkldnn._linear_pointwise(ones, weight, None, "none", [], "")
-    except (AttributeError, RuntimeError):
+    except (AttributeError, RuntimeError):  # a torch without these operators, or without oneDNN
         return False
     return bool((product == 16).all())
 
 
 def _packed_for(hidden: Tensor, linears: Sequence[Linear]) -> _Packed | None:
-    """The converted copy that may stand in for `linears` in this call, made now if need be; None = plain path."""
-    packs = linears[0]._packs
-    if packs is None or torch.compiler.is_compiling() or _is_observed():
+    """The converted copy that may stand in for the modules in this call, made now if need be; None = plain path."""
+    if torch.compiler.is_compiling():
+        return None
+    packs = getattr(linears[0], "_packs", None)  # others may have put a module of another kind in its place
+    if packs is None or _is_observed():
         return None
     parameters = _parameters(linears)
     if torch.is_grad_enabled() and (hidden.requires_grad or any(held.requires_grad for held in parameters)):
         return None
-    packed = packs.get(len(linears))
+    packed: _Packed | None = packs.get(len(linears))
     if packed is None or not packed.fits(parameters):
         if not _packable(linears):
             return None
@@ -242,6 +247,4 @@ def _is_observed() -> bool:
 
 def _parameters(linears: Sequence[Linear]) -> list[Tensor]:
     # Through the dictionary: attribute access of modules is slow enough to show in a decoding step.
-    return [
-        parameter for linear in linears for parameter in linear._parameters.values() if parameter is not None
-    ]
+    return [parameter for linear in linears for parameter in linear._parameters.values() if parameter is not None]

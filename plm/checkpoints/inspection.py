@@ -1,4 +1,4 @@
-"""What is in a checkpoint: its family, its layout, its sizes, every tensor, and why it cannot be loaded if it cannot."""
+"""What is in a checkpoint: family, layout, sizes, every tensor, and why it cannot be loaded if it cannot."""
 
 from __future__ import annotations
 
@@ -106,11 +106,14 @@ class Inspection:
         if self.tensors:
             kinds = ", ".join(f"{dtype} ({count})" for dtype, count in self.dtypes.items())
             about.append(f"size: {self.parameters:,} parameters, {readable_size(self.size)}, {kinds}")
+        if self.heads or self.problem is None:
             about.append(f"heads: {', '.join(self.heads) or 'none'}")
         about += self._tensor_lines() if every_tensor else self._part_lines()
         about += [f"missing: {name}" for name in self.missing]
         about += [f"other shape than the config says: {name}" for name in self.mismatched]
-        about += [f"unknown: {name}" for name in self.extra]
+        if self.extra:
+            more = f" and {len(self.extra) - 5} more" if len(self.extra) > 5 else ""
+            about.append(f"unknown to every rule: {', '.join(self.extra[:5])}{more}")
         about += [f"ignored {count}: {reason}" for reason, count in Counter(self.ignored.values()).items()]
         about += [f"note: {note}" for note in self.notes]
         return [*about, f"cannot be loaded: {self.problem}" if self.problem else "can be loaded"]
@@ -122,15 +125,12 @@ class Inspection:
             held = self.part(part)
             values = sum(tensor.numel for tensor in held if tensor.role == "weight")
             copies = sum(tensor.role == "copy" for tensor in held)
-            lines.append(f"  {part}: {len(held)} tensors, {values:,} parameters" + f", {copies} tied copy" * bool(copies))
+            tied = f", {copies} tied copy" if copies else ""
+            lines.append(f"  {part}: {len(held)} tensors, {values:,} parameters{tied}")
         return lines
 
     def _tensor_lines(self) -> list[str]:
-        return [
-            f"  {tensor.name}  {list(tensor.shape)} {tensor.dtype}  "
-            + (f"{tensor.part}: {', '.join(tensor.ours)}" if tensor.part else f"{tensor.role}: {tensor.reason or 'no rule'}")
-            for tensor in self.tensors
-        ]
+        return [f"  {tensor.name}  {list(tensor.shape)} {tensor.dtype}  {tensor.place}" for tensor in self.tensors]
 
 
 def inspect(

@@ -34,6 +34,13 @@ class StoredTensor:
     reason: str | None = None
 
     @property
+    def place(self) -> str:
+        """Where it belongs, for people."""
+        if self.part is None:
+            return f"{self.role}: {self.reason or 'no rule has this name'}"
+        return f"{self.part}: {', '.join(self.ours)}"
+
+    @property
     def numel(self) -> int:
         """Number of values."""
         count = 1

@@ -70,8 +70,11 @@ def _inherited(old: list[tuple[int, int]], new: str) -> list[tuple[int, int]]:
     """
     if len(new) == len(old):
         return old
-    whole = (old[0][0], old[-1][1])
     if len(new) - new.count(" ") != len(old):
-        return [whole] * len(new)
-    one_by_one = iter(old)
-    return [whole if character == " " else next(one_by_one) for character in new]
+        return [(old[0][0], old[-1][1])] * len(new)
+    inherited: list[tuple[int, int]] = []
+    one_by_one, here = iter(old), old[0][0]
+    for character in new:
+        inherited.append((here, here) if character == " " else next(one_by_one))
+        here = inherited[-1][1]
+    return inherited

@@ -33,17 +33,58 @@ class BatchEncoding(dict[str, Any]):
     encodings: list[Encoding]
     samples: list[int]
 
-    def __init__(
+    @classmethod
+    def of(
+        cls, encodings: Sequence[Encoding], *, with_windows: bool = False, origins: Sequence[Origin] = ()
+    ) -> BatchEncoding:
+        """A batch without fields yet, from one encoding for each text.
+
+        with_windows: True makes a row of each overflowing window too.
+        origins: for each text where its characters came from; empty when the Rust positions hold as they are.
+        """
+        rows = [
+            (i, row)
+            for i, first in enumerate(encodings)
+            for row in (first, *(first.overflowing if with_windows else ()))
+        ]
+        batch = cls()
+        batch.__dict__.update(
+            encodings=[row for _, row in rows], samples=[sample for sample, _ in rows], _origins=list(origins)
+        )
+        return batch
+
+    def filled(
         self,
-        fields: dict[str, Any],
         *,
-        encodings: Sequence[Encoding] = (),
-        samples: Sequence[int] = (),
-        origins: Sequence[Origin] = (),
-    ) -> None:
-        """origins: for each text where its characters came from; empty when the Rust positions hold as they are."""
-        super().__init__(fields)
-        self.__dict__.update(encodings=list(encodings), samples=list(samples), _origins=list(origins))
+        token_type_ids: bool,
+        attention_mask: bool,
+        special_tokens_mask: bool,
+        offset_mapping: bool,
+        overflow_to_sample_mapping: bool,
+        tensors: str | None,
+        flat: bool,
+    ) -> BatchEncoding:
+        """The batch with the fields that are True, in the order that users know.
+
+        tensors: None, "pt" or "np". flat: True takes the only row out of its list.
+        """
+        fields: dict[str, Any] = {"input_ids": [row.ids for row in self.encodings]}
+        if token_type_ids:
+            fields["token_type_ids"] = [row.type_ids for row in self.encodings]
+        if attention_mask:
+            fields["attention_mask"] = [row.attention_mask for row in self.encodings]
+        if special_tokens_mask:
+            fields["special_tokens_mask"] = [row.special_tokens_mask for row in self.encodings]
+        if offset_mapping:
+            fields["offset_mapping"] = [self.offsets(row) for row in range(len(self.encodings))]
+        if overflow_to_sample_mapping:
+            fields["overflow_to_sample_mapping"] = self.samples
+        if tensors is not None:
+            fields = to_tensors(fields, tensors)
+        elif flat:
+            fields = {name: rows[0] for name, rows in fields.items()}
+        self.update(fields)
+        return self
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -7,7 +7,6 @@ standardisation has already set runs of ``- ~ ! " ; ? + , ) ( / * [ ] } { | _`` 
 
 from __future__ import annotations
 
-import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -101,7 +100,6 @@ _EXCEPTIONS = _exceptions()
 _LONGEST_EXCEPTION = max(map(len, _EXCEPTIONS))
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def split_words(chunk: str) -> tuple[str, ...]:
     """The words of a chunk of standardised text. Joined they give the chunk again.
 
@@ -169,21 +167,22 @@ def _split_middle(middle: str, exceptions: dict[str, tuple[str, ...]]) -> Iterab
     return [word for word in (*words, middle[start:]) if word]
 
 
-@functools.cache
-def _scattered() -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Exceptions that the rules would have taken apart: the words they would give -> the words of the exception."""
-    apart = {tuple(_split(chunk, {})): words for chunk, words in _EXCEPTIONS.items()}
-    return {words: whole for words, whole in apart.items() if len(words) > 1}
+# Exceptions that the rules would have taken apart: the words they would give -> the words of the exception.
+_SCATTERED = {
+    apart: whole
+    for apart, whole in ((tuple(_split(chunk, {})), words) for chunk, words in _EXCEPTIONS.items())
+    if len(apart) > 1
+}
+_MOST_SCATTERED = max(map(len, _SCATTERED))
 
 
 def _regroup(words: list[str]) -> tuple[str, ...]:
     """Make exceptions whole again inside longer chunks ("Mr.Smith" -> "Mr." "Smith"): longest first, then leftmost."""
-    longest = min(len(words), max(map(len, _scattered())))
     taken: set[int] = set()
     changes: dict[int, tuple[int, tuple[str, ...]]] = {}
-    for length in range(longest, 0, -1):
+    for length in range(min(len(words), _MOST_SCATTERED), 1, -1):
         for start in range(len(words) - length + 1):
-            whole = _scattered().get(tuple(words[start : start + length]))
+            whole = _SCATTERED.get(tuple(words[start : start + length]))
             if whole is None:
                 continue
             if start not in taken and start + length - 1 not in taken:

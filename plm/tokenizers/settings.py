@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tokenizers import AddedToken
+
 from plm.config import from_dict, read_json
 from plm.errors import ConfigError, TokenizerError
 from plm.tokenizers.gpt1_bpe import Pretokenizer
@@ -15,6 +17,7 @@ from plm.tokenizers.special_tokens import ROLES
 from plm.tokenizers.vocabulary import read_ids
 
 CONFIG_FILE = "tokenizer_config.json"
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
 # Where a folder was loaded from once, or what tokenizer.json says better.
 _PASSING = {
@@ -43,26 +46,17 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class AddedToken:
-    """A token beyond the vocabulary file. id: None takes the next free one. special: True for special tokens."""
-
-    token: str
-    id: int | None
-    special: bool
-
-
-@dataclass(frozen=True)
 class FolderSettings:
     """All that a folder says beside its vocabulary.
 
     special_tokens: role -> token, or None for a role that is declared empty.
-    added: tokens beyond the vocabulary file, in the order of their ids.
+    added: (id, token) beyond the vocabulary file, in the order of their ids; id None takes the next free one.
     rest: the other keys of tokenizer_config.json.
     """
 
     settings: Settings
     special_tokens: dict[str, str | None]
-    added: list[AddedToken]
+    added: list[tuple[int | None, AddedToken]]
     rest: dict[str, Any]
 
 
@@ -73,6 +67,8 @@ def read_settings(folder: Path) -> FolderSettings:
     """
     source = folder / CONFIG_FILE
     config = _read(source)
+    if "max_len" in config:  # its name before transformers 3
+        config.setdefault("model_max_length", config.pop("max_len"))
     specials = _read(folder / "special_tokens_map.json")
     specials |= {key: config[key] for key in (*ROLES, *_LISTS) if key in config}
     known = {field.name for field in dataclasses.fields(Settings)}
@@ -87,26 +83,26 @@ def read_settings(folder: Path) -> FolderSettings:
     return FolderSettings(settings, roles, _added(folder, config, specials), rest)
 
 
-def _added(folder: Path, config: dict[str, Any], specials: dict[str, Any]) -> list[AddedToken]:
+def _added(folder: Path, config: dict[str, Any], specials: dict[str, Any]) -> list[tuple[int | None, AddedToken]]:
     """Tokens that three generations of transformers have declared in three places."""
     source = folder / CONFIG_FILE
-    found: dict[str, AddedToken] = {}
+    found: dict[str, tuple[int | None, AddedToken]] = {}
     older = folder / "added_tokens.json"
     for token, id_ in (read_ids(older) if older.is_file() else {}).items():
-        found[token] = AddedToken(token, id_, special=False)
+        found[token] = (id_, AddedToken(token))
     for key, entry in (config.get("added_tokens_decoder") or {}).items():
         where = f"{source}: added_tokens_decoder[{key!r}]"
         content = _content(entry, where)
         if content is None or not key.isdecimal():
             raise TokenizerError(f"{where}: expected a token with an integer id, got {entry!r:.80}")
-        special = isinstance(entry, dict) and bool(entry.get("special"))
-        found[content] = AddedToken(content, int(key), special=special)
+        flags = {name: bool(entry[name]) for name in _FLAGS if name in entry} if isinstance(entry, dict) else {}
+        found[content] = (int(key), AddedToken(content, **flags))
     for name in _LISTS:
         for entry in _list(specials.get(name), f"{source}: {name}"):
             token = _content(entry, f"{source}: {name}") or ""
-            known = found.get(token)
-            found[token] = AddedToken(token, known.id if known else None, special=True)
-    return sorted(found.values(), key=lambda added: (added.id is None, added.id))
+            declared = found[token][0] if token in found else None
+            found[token] = (declared, AddedToken(token, special=True, normalized=False))
+    return sorted(found.values(), key=lambda entry: (entry[0] is None, entry[0]))
 
 
 def _content(value: Any, where: str) -> str | None:

@@ -123,7 +123,13 @@ def _from_tokenizer_json(path: Path, found: FolderSettings, notes: list[str]) ->
     else:
         _overrule(state, found, path, notes)
     state["truncation"] = state["padding"] = None
-    return tokenizers.Tokenizer.from_str(json.dumps(state))
+    backend = tokenizers.Tokenizer.from_str(json.dumps(state))
+    tokens = BERT_TOKENS | {role: token for role, token in found.special_tokens.items() if token}
+    frame = tokens["cls_token"], tokens["sep_token"]
+    if model["type"] == "WordPiece" and state["post_processor"] is None and set(frame) <= model["vocab"].keys():
+        notes.append(f"{path}: has no post_processor; {frame[0]} and {frame[1]} are put around texts, as BERT needs")
+        frame_with(backend, *frame)
+    return backend
 
 
 def _overrule(state: dict[str, Any], found: FolderSettings, path: Path, notes: list[str]) -> None:

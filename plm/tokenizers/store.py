@@ -13,7 +13,7 @@ from plm.config import write_json, write_text
 from plm.errors import TokenizerError
 from plm.tokenizers.gpt1_bpe import OpenAIWords, Pretokenizer, use_bert_words, use_openai_words
 from plm.tokenizers.requests import UNKNOWN_LENGTH
-from plm.tokenizers.settings import CONFIG_FILE, AddedToken, FolderSettings, Settings, read_settings
+from plm.tokenizers.settings import CONFIG_FILE, FolderSettings, Settings, read_settings
 from plm.tokenizers.sources import NORMALIZER_FIELDS, bert_normalizer, read_backend
 from plm.tokenizers.special_tokens import BERT_TOKENS, GPT1_TOKENS
 from plm.tokenizers.tokenizer import Tokenizer
@@ -111,16 +111,17 @@ def _choose_words(backend: tokenizers.Tokenizer, settings: Settings, notes: list
     return OpenAIWords(ftfy=settings.ftfy)
 
 
-def _add_tokens(backend: tokenizers.Tokenizer, added: list[AddedToken], folder: Path) -> None:
+def _add_tokens(
+    backend: tokenizers.Tokenizer, added: list[tuple[int | None, tokenizers.AddedToken]], folder: Path
+) -> None:
     """Add the tokens beyond the vocabulary, each at the id that it is declared with."""
-    for token in added:
-        entry = tokenizers.AddedToken(token.token, special=token.special, normalized=False)
-        (backend.add_special_tokens if token.special else backend.add_tokens)([entry])
-        given = backend.token_to_id(token.token)
-        if token.id is not None and given != token.id:
+    for id_, token in added:
+        (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        given = backend.token_to_id(token.content)
+        if id_ is not None and given != id_:
             raise TokenizerError(
-                f"{folder}: the added token {token.token!r} is declared with id {token.id}, but the vocabulary gives "
-                f"it {given}; is the vocabulary file of another model?"
+                f"{folder}: the added token {token.content!r} is declared with id {id_}, but the vocabulary gives it "
+                f"{given}; is the vocabulary file of another model?"
             )
 
 
@@ -167,4 +168,6 @@ def _config_of(tokenizer: Tokenizer, state: dict[str, Any]) -> dict[str, Any]:
         config["ftfy"] = bool(tokenizer.openai_words and tokenizer.openai_words.ftfy)
     elif normalizer := bert_normalizer(state):
         config |= {key: normalizer[name] for key, name in NORMALIZER_FIELDS.items()}
+    else:  # transformers' BertTokenizer would put its own normalizer in place of this one
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
     return config

@@ -12,7 +12,7 @@ from tokenizers import AddedToken
 
 from plm.errors import TokenizerError, did_you_mean
 from plm.tokenizers.cleanup import tidy
-from plm.tokenizers.encoding import BatchEncoding, to_tensors
+from plm.tokenizers.encoding import BatchEncoding
 from plm.tokenizers.engine import Engine
 from plm.tokenizers.gpt1_bpe import OpenAIWords
 from plm.tokenizers.requests import UNKNOWN_LENGTH, Truncation, read_padding, read_rows, read_truncation
@@ -116,29 +116,17 @@ class Tokenizer:  # longer than other classes, because users expect these method
         encodings = self._engine.encode(
             rows, cut=cut, fill=fill, is_split=is_split_into_words, add_special_tokens=add_special_tokens
         )
-        samples = list(range(len(rows)))
-        if return_overflowing_tokens:
-            windows = [(i, window) for i, first in enumerate(encodings) for window in (first, *first.overflowing)]
-            samples, encodings = [i for i, _ in windows], [window for _, window in windows]
         origins = [self._engine.origin(row) for row in rows] if self.openai_words else ()
-        batch = BatchEncoding({}, encodings=encodings, samples=samples, origins=origins)
-        fields: dict[str, Any] = {"input_ids": [encoding.ids for encoding in encodings]}
-        if self.is_wordpiece if return_token_type_ids is None else return_token_type_ids:
-            fields["token_type_ids"] = [encoding.type_ids for encoding in encodings]
-        if return_attention_mask is not False:
-            fields["attention_mask"] = [encoding.attention_mask for encoding in encodings]
-        if return_special_tokens_mask:
-            fields["special_tokens_mask"] = [encoding.special_tokens_mask for encoding in encodings]
-        if return_offsets_mapping:
-            fields["offset_mapping"] = [batch.offsets(row) for row in range(len(encodings))]
-        if return_overflowing_tokens:
-            fields["overflow_to_sample_mapping"] = samples
-        if return_tensors is not None:
-            fields = to_tensors(fields, return_tensors)
-        elif single and not return_overflowing_tokens:
-            fields = {name: value[0] for name, value in fields.items()}
-        batch.update(fields)
-        return batch
+        batch = BatchEncoding.of(encodings, with_windows=return_overflowing_tokens, origins=origins)
+        return batch.filled(
+            token_type_ids=self.is_wordpiece if return_token_type_ids is None else return_token_type_ids,
+            attention_mask=return_attention_mask is not False,
+            special_tokens_mask=return_special_tokens_mask,
+            offset_mapping=return_offsets_mapping,
+            overflow_to_sample_mapping=return_overflowing_tokens,
+            tensors=return_tensors,
+            flat=single and not return_overflowing_tokens,
+        )
 
     def encode(
         self,
@@ -216,9 +204,10 @@ class Tokenizer:  # longer than other classes, because users expect these method
 
     def convert_ids_to_tokens(self, ids: Any) -> Any:
         """The token of an id, or the tokens of several; None where the vocabulary has no such id."""
+        ids = ids.tolist() if hasattr(ids, "tolist") else ids
         if isinstance(ids, int):
             return self.backend.id_to_token(ids) if ids >= 0 else None
-        return [self.convert_ids_to_tokens(id_) for id_ in _id_list(ids)]
+        return [self.convert_ids_to_tokens(id_) for id_ in ids]
 
     def get_vocab(self) -> dict[str, int]:
         """Ids by token, added tokens included."""
@@ -277,7 +266,7 @@ class Tokenizer:  # longer than other classes, because users expect these method
     def add_tokens(self, tokens: Iterable[str]) -> int:
         """Add ordinary words, found whole in any text from now on. Returns how many were new."""
         before = len(self)
-        self.backend.add_tokens([AddedToken(token, normalized=False) for token in tokens])
+        self.backend.add_tokens(list(tokens))
         self._engine.refresh()
         return len(self) - before
 
@@ -291,9 +280,11 @@ class Tokenizer:  # longer than other classes, because users expect these method
                 f"{role}: {token!r} is not in the vocabulary of {len(self)} tokens; "
                 f"add_special_tokens({{{role!r}: {token!r}}}) adds it, and the model must grow with it"
             )
-        self.backend.add_special_tokens([AddedToken(token, special=True, normalized=False)])
+        before = self.special_tokens_map.get(role)
+        if token not in self.all_special_tokens:
+            self.backend.add_special_tokens([AddedToken(token, special=True, normalized=False)])
         self.special_tokens_map[role] = token
-        if self.is_wordpiece and role in ("cls_token", "sep_token") and self.cls_token and self.sep_token:
+        if before not in (None, token) and self.is_wordpiece and self.cls_token and self.sep_token:
             frame_with(self.backend, self.cls_token, self.sep_token)
 
     @property
@@ -361,4 +352,7 @@ class Tokenizer:  # longer than other classes, because users expect these method
 def _id_list(ids: Any) -> list[int]:
     """A row of ids as plain integers."""
     ids = ids.tolist() if hasattr(ids, "tolist") else ids
-    return [ids] if isinstance(ids, int) else [int(id_) for id_ in ids]
+    row = [ids] if isinstance(ids, int) else list(ids)
+    if any(isinstance(id_, list) for id_ in row):
+        raise TokenizerError("decode takes one row of ids; batch_decode takes several")
+    return [int(id_) for id_ in row]

@@ -91,7 +91,7 @@ def without_gaps(ids: dict[str, int], *, source: Path | str) -> dict[str, int]:
     size = max(tokens, default=-1) + 1
     if size > 2 * len(tokens) + 1000:
         raise TokenizerError(f"{source}: {len(tokens)} tokens with ids up to {size - 1}; expected hardly any gaps")
-    return {tokens.get(id_, _NO_TOKEN.format(id_)): id_ for id_ in range(size)}
+    return {tokens[id_] if id_ in tokens else _NO_TOKEN.format(id_): id_ for id_ in range(size)}
 
 
 def is_lower_case(tokens: Iterable[str]) -> bool:
@@ -99,7 +99,7 @@ def is_lower_case(tokens: Iterable[str]) -> bool:
     return not any(
         unicodedata.category(character) == "Lu" and character.lower() != character
         for token in tokens
-        if token[:1] + token[-1:] not in ("[]", "<>")
+        if token != token.lower() and token[0] + token[-1] not in ("[]", "<>")
         for character in token
     )
 

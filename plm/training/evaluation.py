@@ -34,7 +34,7 @@ def outputs(
     model.eval()
     total = len(batches) if isinstance(batches, Sized) else None
     try:
-        for batch in tqdm(batches, total=total, desc="predicting", unit="batch", disable=None, leave=False):
+        for batch in tqdm(batches, total=total, desc="predicting", unit="batch", disable=None, delay=2, leave=False):
             inputs = {name: tensor.to(where, non_blocking=True) for name, tensor in model_inputs(batch).items()}
             inputs.pop("labels", None)
             with torch.no_grad(), autocast(precision, where):

@@ -114,10 +114,10 @@ class Trainer:
         try:
             for group in self._groups():
                 self._update(group)
-                if self._is_evaluation_due(group):
-                    self._evaluate()
                 if interrupt.requested:
                     run.request_stop("interrupted")
+                elif self._is_evaluation_due(group):
+                    self._evaluate()
                 if run.stop_reason is not None or run.update == run.total_updates:
                     return
         except KeyboardInterrupt:
@@ -214,6 +214,6 @@ class Trainer:
 
 @contextmanager
 def _random_state_kept(device: torch.device) -> Iterator[None]:
-    """Leave the random state of the CPU and of `device` as it was found."""
-    with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+    """Leave the random state of the CPU and of a CUDA device as it was found."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield

@@ -39,8 +39,9 @@ class Updater:
         Raises TrainingError, with the weights untouched, when loss or gradient are not finite.
         """
         # Dropout depends on seed and update alone: a run continued from any update goes on as if it had never stopped.
-        torch.manual_seed(_mixed(self.config.seed, number))
+        _seed(self.device, self.config.seed, number)
         self.model.train()
+        self.optimizer.zero_grad()  # what an interrupted update may have left
         means = _Means()
         for batch in batches:
             moved = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
@@ -72,7 +73,6 @@ class Updater:
             trouble = f"the loss is {values['loss']:.4g}, but its gradient is not finite"
         else:
             return
-        self.optimizer.zero_grad()
         examples = [str(index) for batch in batches if "index" in batch for index in batch["index"].tolist()]
         listed = f" on examples {', '.join(examples[:32])}{', ...' if len(examples) > 32 else ''}" if examples else ""
         raise TrainingError(
@@ -128,6 +128,10 @@ def _scalar(value: float | Tensor, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float32, device=like.device).detach()
 
 
-def _mixed(seed: int, number: int) -> int:
-    """One random-looking seed of two numbers; neighbours have nothing in common."""
-    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
+def _seed(device: torch.device, seed: int, number: int) -> None:
+    """Set the random state that dropout draws from to a function of two numbers; neighbours have nothing in common."""
+    mixed = int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
+    # Not torch.manual_seed: it also queues seeds for every kind of device that is not in use, which takes longer.
+    torch.default_generator.manual_seed(mixed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index].manual_seed(mixed)

@@ -46,7 +46,11 @@ def test_parts_are_joined_with_single_spaces_and_empty_ones_left_out() -> None:
     assert (whole.text, whole.origin) == ("a b", [(0, 1), (1, 3), (3, 4)])
 
 
-@given(st.text("ab cXY", max_size=30), st.sampled_from(["X", "XX", "-", ""]), st.sampled_from(["X+", "[ab]", " c", "Y"]))
+@given(
+    text=st.text("ab cXY", max_size=30),
+    new=st.sampled_from(["X", "XX", "-", ""]),
+    pattern=st.sampled_from(["X+", "[ab]", " c", "Y"]),
+)
 @settings(deadline=None, max_examples=200)
 def test_following_positions_never_changes_the_text(text: str, new: str, pattern: str) -> None:
     plain, followed = EditedText(text), EditedText(text, start=0)

@@ -26,8 +26,10 @@ def google_words(text: str) -> list[str]:
         return c in "\0\ufffd" or (c not in "\t\n\r" and unicodedata.category(c) in ("Cc", "Cf"))
 
     def is_ideograph(c: str) -> bool:
-        blocks = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F))
-        blocks += ((0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))
+        blocks = (
+            *((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F)),
+            *((0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F)),
+        )
         return any(first <= ord(c) <= last for first, last in blocks)
 
     def is_punctuation(c: str) -> bool:
@@ -115,7 +117,7 @@ def test_words_of_up_to_200_characters_are_split(uncased: Tokenizer) -> None:
         ({"lower_case": True, "split_ideographs": False}, ["caf中e"]),
     ],
 )
-def test_case_accents_and_ideographs_follow_the_options(options: dict[str, bool], words: list[str]) -> None:
+def test_case_accents_and_ideographs_follow_the_options(options: dict[str, Any], words: list[str]) -> None:
     backend = build_wordpiece({"[UNK]": 0}, **options)
     assert backend.normalizer is not None
     assert backend.pre_tokenizer is not None

@@ -211,6 +211,13 @@ def test_ctrl_c_ends_after_a_whole_update_and_saves(tmp_path: Path, by_signal: b
     assert distance(saved_weights(tmp_path / "last"), weights(trainer.model)) == 0.0
 
 
+def test_ctrl_c_does_not_wait_for_an_evaluation() -> None:
+    trainer, seen = scripted([0.5, 0.9])
+    trainer.step = Interrupting(5, by_signal=True)
+    assert trainer.train().stopped == "interrupted"
+    assert seen == []
+
+
 def test_an_interrupted_run_goes_as_far_as_an_uninterrupted_one() -> None:
     whole, cut = trained(), trained()
     cut.step = Interrupting(4, by_signal=True)

@@ -25,7 +25,7 @@ _CHUNKED = "__msgpack_chunked_array__"
 
 def find(folder: Path) -> list[Path]:
     """`flax_model.msgpack`, then other `*.msgpack`."""
-    return existing(folder, NAME) or best_first(folder.glob("*.msgpack"))
+    return best_first(folder.glob("*.msgpack"), usual=existing(folder, NAME))
 
 
 def accepts(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,18 +48,19 @@ def existing(folder: Path, *names: str) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file() or (folder / name).is_symlink()]
 
 
-def best_first(paths: Iterable[Path], *, prefer_steps: bool = False) -> list[Path]:
-    """Order files that somebody named freely; a later training step comes before an earlier one.
+def best_first(paths: Iterable[Path], *, usual: Sequence[Path] = (), prefer_steps: bool = False) -> list[Path]:
+    """The entries of a folder in order: those with usual names, then those that somebody named freely.
 
+    Among the latter a later training step comes before an earlier one.
     prefer_steps: True puts `x-300` before `x`, False after it.
     Raises CheckpointError when the first place is shared by several, for nothing tells which one is meant.
     """
-    ranked = sorted(((_steps(path), path) for path in paths), key=lambda pair: pair[1].name)
-    ranked.sort(key=lambda pair: (bool(pair[0]) is prefer_steps, pair[0]), reverse=True)
-    if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
-        tied = ", ".join(path.name for steps, path in ranked if steps == ranked[0][0])
-        raise CheckpointError(f"{ranked[0][1].parent}: several files could be meant ({tied}); give the path of one")
-    return [path for _, path in ranked]
+    free = sorted((path for path in set(paths) if path not in usual), key=lambda path: path.name)
+    free.sort(key=lambda path: (bool(_steps(path)) is prefer_steps, _steps(path)), reverse=True)
+    if not usual and len(free) > 1 and _steps(free[0]) == _steps(free[1]):
+        tied = ", ".join(path.name for path in free if _steps(path) == _steps(free[0]))
+        raise CheckpointError(f"{free[0].parent}: several files could be meant ({tied}); give the path of one")
+    return [*usual, *free]
 
 
 def _steps(path: Path) -> tuple[int, ...]:

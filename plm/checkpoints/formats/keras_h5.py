@@ -15,7 +15,7 @@ NAME = "tf_model.h5"
 
 def find(folder: Path) -> list[Path]:
     """`tf_model.h5`, then other `*.h5` and `*.hdf5`."""
-    return existing(folder, NAME) or best_first([*folder.glob("*.h5"), *folder.glob("*.hdf5")])
+    return best_first([*folder.glob("*.h5"), *folder.glob("*.hdf5")], usual=existing(folder, NAME))
 
 
 def accepts(path: Path) -> bool:

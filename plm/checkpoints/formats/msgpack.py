@@ -12,7 +12,7 @@ from typing import Any
 from plm.checkpoints.formats.binary import Cursor
 
 _DEEPEST = 64
-_MOST_VALUES = 2**20  # a million; a byte of MessagePack can ask for some sixty bytes of memory
+_MOST_VALUES = 2**17  # an array takes some ten; a byte of MessagePack can ask for some sixty bytes of memory
 _FLOATS = {0xCA: struct.Struct(">f"), 0xCB: struct.Struct(">d")}
 
 
@@ -27,7 +27,7 @@ class Extension:
 def decode(data: Cursor) -> Any:
     """One value: None, bool, int, float, str, memoryview, list, dict with text or integer keys, or Extension.
 
-    Raises CheckpointError for damage, bytes left over, nesting deeper than 64 and more than a million values.
+    Raises CheckpointError for damage, bytes left over, nesting deeper than 64 and more than 131,072 values.
     """
     value = _Decoder(data).value(depth=0)
     if data.remaining:

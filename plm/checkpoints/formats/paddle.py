@@ -33,7 +33,7 @@ _DTYPES = {**CODES, "u2": torch.bfloat16}
 
 def find(folder: Path) -> list[Path]:
     """`model_state.pdparams`, then other `*.pdparams`; never the optimizer's `.pdopt`."""
-    return existing(folder, NAME) or best_first(folder.glob("*.pdparams"))
+    return best_first(folder.glob("*.pdparams"), usual=existing(folder, NAME))
 
 
 def accepts(path: Path) -> bool:
@@ -53,11 +53,14 @@ def read(path: Path) -> dict[str, Tensor]:
         ("numpy", "dtype"): _Dtype,
         ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(file),
         ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(file),
+        ("numpy.core.numeric", "_frombuffer"): functools.partial(_frombuffer, file),
+        ("numpy._core.numeric", "_frombuffer"): functools.partial(_frombuffer, file),
         ("_codecs", "encode"): functools.partial(_encode, file),
+        ("__builtin__", "bytes"): lambda: memoryview(bytearray()),  # how protocol 2 spells no bytes
         ("collections", "OrderedDict"): _ordered,
         ("builtins", "eval"): functools.partial(_static_graph, file),
-        ("builtins", "tuple"): tuple,
-        ("__builtin__", "tuple"): tuple,
+        ("builtins", "tuple"): _pair,
+        ("__builtin__", "tuple"): _pair,
     }
     found = unwrapped(read_pickle(file, calls), lambda value: _array(value) is not None, path)
     tensors: dict[str, Tensor] = {}
@@ -106,6 +109,13 @@ class _Array:
         return tensor.permute(*reversed(range(len(shape)))) if is_fortran else tensor
 
 
+def _frombuffer(file: FileBytes, data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    """How protocol 5 spells an array."""
+    array = _Array(file)
+    array.set_state((1, shape, dtype, order == "F", data))
+    return array
+
+
 def _array(value: object) -> _Array | None:
     """The array of a value: itself, or the second part of the pair (name, array) of nested saves."""
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
@@ -127,6 +137,13 @@ def _encode(file: FileBytes, text: object, encoding: object) -> memoryview:
         raise ValueError(f"text in {encoding!r:.20}")
     file.spend(len(text))
     return memoryview(bytearray(text, "latin1"))
+
+
+def _pair(value: object) -> tuple[object, ...]:
+    """Nested saves make their pairs (name, array) by a call of tuple."""
+    if not isinstance(value, tuple):  # tuple() of bytes would take eight times their memory
+        raise TypeError("a tuple made of something else")
+    return value
 
 
 def _static_graph(file: FileBytes, *_: object) -> None:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from plm.checkpoints.formats.binary import Cursor, FileBytes
 
 _DOUBLE = struct.Struct(">d")
 _MARK = object()
 _LONGEST_LINE = 256
-_MOST_STEPS = 2**20  # some 40,000 tensors; one byte of pickle can ask for a hundred bytes of memory
+_MOST_STEPS = 2**18  # some 10,000 tensors; one byte of pickle can ask for a hundred bytes of memory
 _NO_CODE = "plm runs no code from checkpoints"
 
 
@@ -30,6 +30,7 @@ class Global:
     name: str
 
 
+@runtime_checkable
 class Buildable(Protocol):
     """What a call in the table may return to take the state that a pickle gives it afterwards."""
 
@@ -101,8 +102,10 @@ class _Machine:
         """Text up to the next line end."""
         rest = self.input.data[self.input.position : self.input.position + _LONGEST_LINE]
         text, end, _ = bytes(rest).partition(b"\n")
+        if not end:
+            raise ValueError("a name without an end")
         self.input.take(len(text) + 1)
-        return text.decode() if end else ""
+        return text.decode()
 
     def signed(self, width: int) -> int:
         return int.from_bytes(self.input.take(width), "little", signed=True)
@@ -147,8 +150,11 @@ class _Machine:
         self.push(known(*arguments))
 
     def build(self) -> None:
-        (state,) = self.pop(1)
-        self.stack[-1].set_state(state)
+        target, state = self.pop(2)
+        if not isinstance(target, Buildable):
+            raise TypeError("a state for something that takes none")
+        target.set_state(state)
+        self.push(target)
 
 
 _STOP = ord(".")

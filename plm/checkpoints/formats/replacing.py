@@ -59,11 +59,11 @@ class Replacement:
             aside.unlink(missing_ok=True)
 
     def _put_in_place(self, targets: list[Path]) -> None:
-        """Rename: at once where there is one file, else old ones out and new ones in, undone when interrupted."""
+        """Rename: old ones out, new ones in, undone when interrupted. A single file is replaced in one stroke."""
         moved: list[tuple[Path, Path]] = []
         try:
-            for target in reversed(targets[:-1] and targets):
-                if target.exists():
+            for target in reversed(targets):
+                if target.exists() and len(targets) > 1:
                     moved.append((target, self._hidden(target.name)))
                     target.replace(moved[-1][1])
             for target in targets:

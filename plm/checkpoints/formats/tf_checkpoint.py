@@ -7,6 +7,7 @@ Sources: tensorflow/core/util/tensor_bundle/tensor_bundle.cc, core/protobuf/tens
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,11 +70,9 @@ def find(folder: Path) -> list[Path]:
 
     The text file `checkpoint` is not looked at: it holds paths of the machine that wrote it.
     """
-    if (folder / f"{_RELEASE}.index").is_file():
-        return [folder / _RELEASE]
     prefixes = [folder / path.name.removesuffix(".index") for path in folder.glob("*.index")]
-    old = [path for path in folder.glob("*.ckpt*") if _is_v1(path)]
-    return best_first([path for path in prefixes if accepts(path)] or old, prefer_steps=True)
+    found = [path for path in prefixes if accepts(path)] or [path for path in folder.glob("*.ckpt*") if _is_v1(path)]
+    return best_first(found, usual=[path for path in found if path.name == _RELEASE], prefer_steps=True)
 
 
 def accepts(path: Path) -> bool:
@@ -129,7 +128,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], *, name: str = _RELEASE) 
                 offset += len(data)
         with new.open(f"{name}.index") as file:
             file.write(write_table(entries))
-        return new.commit(stale=[f"{name}.data-?????-of-?????"])
+        return new.commit(stale=[f"{glob.escape(name)}.data-?????-of-?????"])
 
 
 def _header(index: FileBytes, table: Iterator[tuple[bytes, Cursor]]) -> int:

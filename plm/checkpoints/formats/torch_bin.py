@@ -1,15 +1,18 @@
 """PyTorch's own files: `pytorch_model.bin`, `*.pt` and shards, in the zip format and the one before torch 1.6.
 
-Both hold a pickle. It goes through torch.load(weights_only=True), which builds tensors and plain containers and runs
-nothing else.
+Both hold a pickle. Its names are looked through first, then it goes through torch.load(weights_only=True), which
+builds tensors and plain containers and runs nothing else.
 """
 
 from __future__ import annotations
 
-import re
+import io
+import pickle
+import pickletools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -25,6 +28,8 @@ NAME = "pytorch_model.bin"
 
 # The number 0x1950a86a20f9469cfc6c, pickled: files of torch < 1.6 begin with it.
 _LEGACY_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
+_GLOBALS = ("collections OrderedDict", "collections Counter", "__builtin__ set", "builtins set")
+_MOST_STEPS = 2**18  # a state dict with its optimizer takes some 50,000
 _NOT_WEIGHTS = ("optim", "scheduler", "scaler", "rng_state", "training_args")  # files of trainers beside the weights
 
 
@@ -32,9 +37,8 @@ def find(folder: Path) -> list[Path]:
     """`pytorch_model.bin`, its index, `*_pytorch_model.bin`, `*.pt`, `*.pth`, and `*.ckpt` that torch wrote."""
     entries = existing(folder, NAME, NAME + INDEX_SUFFIX)
     for patterns in ([f"*_{NAME}"], ["*.pt", "*.pth"], ["*.ckpt"]):
-        if not entries:
-            free = [path for pattern in patterns for path in folder.glob(pattern) if _is_weights(path)]
-            entries = best_first(free)
+        free = [path for pattern in patterns for path in folder.glob(pattern) if _is_weights(path)]
+        entries = best_first(free, usual=entries)
     return entries
 
 
@@ -79,23 +83,54 @@ def _loaded(path: Path) -> object:
     if not start:
         raise CheckpointError(f"{path}: no such file, or it is empty; {DAMAGED}")
     is_zip = start.startswith(b"PK")
-    if is_zip:
-        _check_zip(path)
     try:
+        for pickled in _pickles_of_zip(path) if is_zip else _pickles_of_legacy(path):
+            _check_pickle(pickled)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except _RefusedError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle can raise anything
-        raise CheckpointError(f"{path}: {_reason(error)}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, pickle.UnpicklingError):  # torch's text goes on to advise switching the protection off
+            reason = "torch.load refuses the pickle in it"
+        raise CheckpointError(f"{path}: not a valid PyTorch file ({reason:.200}); {DAMAGED}") from error
 
 
-def _check_zip(path: Path) -> None:
-    """Members must be stored as they are: torch writes nothing else, mapping needs it, and nothing can blow up."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            packed = [member.filename for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise CheckpointError(f"{path}: not a valid zip file ({error}); {DAMAGED}") from error
-    if packed:
-        raise CheckpointError(f"{path}: {packed[0]!r} is compressed, which torch.save never does; save it again")
+class _RefusedError(Exception):
+    """A file that is sound and still not to be read."""
+
+
+def _pickles_of_zip(path: Path) -> Iterator[BinaryIO]:
+    """The pickle of a zip file, whose members must be stored as they are.
+
+    torch writes nothing else, mapping needs it, and so nothing can blow up.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise _RefusedError(f"{member.filename!r} is compressed, which torch.save never does; save it again")
+            if member.filename.lower().endswith("data.pkl"):
+                yield io.BytesIO(archive.read(member))
+
+
+def _pickles_of_legacy(path: Path) -> Iterator[BinaryIO]:
+    """The same open file for each of the pickles at its start: magic number, version, system, state."""
+    with path.open("rb") as file:
+        for _ in range(4):
+            yield file
+
+
+def _check_pickle(pickled: BinaryIO) -> None:
+    """Refuse names that are neither torch's nor a dictionary's, before torch.load looks at the others in its turn.
+
+    torch allows a few calls that can ask for any amount of memory, such as bytearray.
+    """
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
+        if opcode.name == "GLOBAL" and argument not in _GLOBALS and not str(argument).startswith(("torch ", "torch.")):
+            asked = str(argument).replace(" ", ".")
+            raise _RefusedError(f"the pickle in it calls {asked!r:.120}; plm runs no code from checkpoints")
+        if count > _MOST_STEPS:
+            raise _RefusedError(f"the pickle in it has more than {_MOST_STEPS} steps, which no state dict needs")
 
 
 def _pickle_in_zip(path: Path) -> bool:
@@ -110,22 +145,12 @@ def _is_weights(path: Path) -> bool:
     return not any(part in path.name for part in _NOT_WEIGHTS) and accepts(path)
 
 
-def _reason(error: Exception) -> str:
-    """torch's message without its advice to switch the protection off."""
-    text = str(error)
-    wanted = re.search(r"(?:GLOBAL|global|type|class|function):? ([\w.]*\.[\w.]+)", text)
-    if "weights_only" in text or "Weights only" in text:
-        what = f" ({wanted.group(1)})" if wanted else ""
-        return f"the pickle in it asks for more than tensors{what} or is damaged; plm runs no code from checkpoints"
-    return f"not a valid PyTorch file ({text.splitlines()[0] if text else type(error).__name__:.200}); {DAMAGED}"
-
-
 def _checked(tensor: Tensor, name: str, path: Path, file_size: int) -> Tensor:
     """A plain dense tensor that has its data. A view with stride 0 can claim terabytes over four bytes."""
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         raise CheckpointError(f"{path}: tensor {name!r} is {tensor.layout} on {tensor.device}; expected a dense one")
-    needed = tensor.numel() * tensor.dtype.itemsize
-    if needed > max(tensor.untyped_storage().nbytes(), file_size):
+    needed = max(tensor.numel() * tensor.dtype.itemsize, tensor.untyped_storage().nbytes())
+    if needed > file_size:
         raise CheckpointError(
             f"{path}: tensor {name!r} of shape {tuple(tensor.shape)} claims {needed} bytes in a file of {file_size}; "
             f"{DAMAGED}"

@@ -76,6 +76,8 @@ MAPS.add(
             ),
             "language_model": (),
         },
+        # In OpenAI's train.py, as in the config files that transformers writes, "gelu" is the tanh form.
+        activations={"gelu": "gelu_new"},
         defaults={"hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
         writable=True,
     ),

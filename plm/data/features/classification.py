@@ -52,13 +52,14 @@ def encode_examples(
     labels: None = leave labels out, as for prediction.
     max_length: tokens at most, special ones included; longer texts are cut.
     source: the file of the examples, for messages. chunk_size: texts that the tokenizer gets at a time.
-    Shows a progress bar on a terminal. Raises DataError for labels that do not fit, or when only some have a pair.
+    Shows a progress bar on a terminal after two seconds.
+    Raises DataError for labels that do not fit, or when only some have a pair.
     """
     if max_length < 1:
         raise ConfigError(f"max_length: expected a positive number of tokens, got {max_length}")
     targets = [None] * len(examples) if labels is None else labels.encode(examples, source=source)
     features: list[Feature] = []
-    with tqdm(total=len(examples), desc="encoding", unit="text", disable=None, leave=False) as bar:
+    with tqdm(total=len(examples), desc="encoding", unit="text", disable=None, delay=2, leave=False) as bar:
         for start in range(0, len(examples), chunk_size):
             chunk = examples[start : start + chunk_size]
             texts, pairs = [example.text for example in chunk], _pairs(chunk, source)

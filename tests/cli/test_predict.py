@@ -1,0 +1,98 @@
+"""`plm predict` answers every text in its order, whatever way it comes and whatever way the answer goes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import plm as package
+from tests.cli.conftest import Plm
+from tests.tiny_folders import write_rows
+
+TEXTS = ["the good film", "a very bad day", "rain"]
+
+
+@pytest.fixture
+def expected(classifier: Path) -> list[dict[str, Any]]:
+    return package.pipeline("text-classification", classifier)(TEXTS)
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def assert_answers(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert [row["text"] for row in found] == TEXTS
+    assert [row["label"] for row in found] == [answer["label"] for answer in expected]
+    assert [row["score"] for row in found] == pytest.approx([answer["score"] for answer in expected])
+
+
+def test_texts_as_arguments(plm: Plm, classifier: Path, expected: list[dict[str, Any]]) -> None:
+    assert_answers(rows(plm("predict", classifier, *TEXTS).stdout), expected)
+
+
+def test_texts_from_standard_input(plm: Plm, classifier: Path, expected: list[dict[str, Any]]) -> None:
+    assert_answers(rows(plm("predict", classifier, input="\r\n".join(TEXTS) + "\n\n").stdout), expected)
+
+
+@pytest.mark.parametrize(("name", "separator"), [("texts.tsv", "\t"), ("texts.csv", ",")])
+def test_texts_from_a_table(
+    name: str, separator: str, plm: Plm, classifier: Path, expected: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    lines = [f"{number}{separator}{text}" for number, text in enumerate(TEXTS)]
+    (tmp_path / name).write_text("\n".join([f"key{separator}review", *lines]))
+    found = rows(plm("predict", classifier, "--file", tmp_path / name, "--text", "review", "--id", "key").stdout)
+    assert_answers(found, expected)
+    assert [row["id"] for row in found] == ["0", "1", "2"]
+    by_number = plm("predict", classifier, "--file", tmp_path / name, "--text", 1, "--header")
+    assert_answers(rows(by_number.stdout), expected)
+
+
+def test_pairs_from_json_lines_to_a_file(plm: Plm, classifier: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps({"a": t, "b": "the sun"}) + "\n" for t in TEXTS))
+    options = ("--file", tmp_path / "pairs.jsonl", "--text", "a", "--pair", "b", "--output", tmp_path / "out.jsonl")
+    result = plm("predict", classifier, *options)
+    assert (result.exit_code, result.stdout) == (0, "")
+    expected = package.pipeline("text-classification", classifier)([(text, "the sun") for text in TEXTS])
+    found = rows((tmp_path / "out.jsonl").read_text())
+    assert_answers(found, expected)
+    assert [row["pair"] for row in found] == ["the sun"] * 3
+
+
+def test_tables_hold_tabs_and_line_ends_as_two_characters(plm: Plm, classifier: Path) -> None:
+    result = plm("predict", classifier, "a\tgood\nday", "--to", "tsv")
+    header, line = result.stdout.splitlines()
+    assert header.split("\t") == ["id", "text", "label", "score"]
+    assert line.split("\t")[1] == r"a\tgood\nday"
+
+
+def test_embeddings_are_lists_of_numbers(plm: Plm, classifier: Path) -> None:
+    found = rows(plm("predict", classifier, "--task", "sentence-embedding", *TEXTS).stdout)
+    assert [len(row["output"]) for row in found] == [12, 12, 12]
+
+
+def test_a_missing_column_names_the_nearest(plm: Plm, classifier: Path, tmp_path: Path) -> None:
+    table = write_rows(tmp_path / "t.tsv", [["review", "stars"], ["good", "5"]])
+    result = plm("predict", classifier, "--file", table, "--text", "reviews")
+    assert result.exit_code == 1
+    assert "did you mean 'review'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "status", "word"),
+    [
+        (("one", "--file", "x.tsv"), None, 2, "not both"),
+        ((), "", 1, "holds no texts"),
+        ((), "one\n\ntwo\n", 1, "text 2 is empty"),
+        ((), b"good \xff day", 1, "byte 6: not UTF-8"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(
+    arguments: tuple[str, ...], text: str | bytes | None, status: int, word: str, plm: Plm, classifier: Path
+) -> None:
+    result = plm("predict", classifier, *arguments, input=text)
+    assert result.exit_code == status
+    assert word in result.stderr

@@ -1,0 +1,297 @@
+"""Fine-tuning learns what can be learned, checks everything first, and leaves a folder that can be used at once."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import plm
+from plm.config import from_dict, read_json
+from plm.data import Example, LabelSet
+from plm.errors import ConfigError, DataError, TrainingError
+from plm.finetuning import (
+    FinetuneConfig,
+    FinetuneReport,
+    classifier,
+    finetune_classifier,
+    predictions_table,
+    starting_point,
+)
+from plm.training import Callback, CurvePlot, Record, Run, TrainingConfig
+from tests.tiny_folders import tiny_folder, write_rows
+from tests.tiny_models import FAMILY_NAMES
+
+FILLERS = ("film", "book", "the", "was", "day", "night", "old", "red")
+QUICK = TrainingConfig(learning_rate=1e-2, num_train_epochs=5)
+LONG = TrainingConfig(learning_rate=1e-2, num_train_epochs=20, early_stopping_patience=6)
+SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 1}
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than these trainings; one test asks for it."""
+    monkeypatch.setattr(classifier, "CurvePlot", lambda path: Callback())
+
+
+def texts(count: int, seed: int) -> list[tuple[str, str]]:
+    """(label, text): the label is whether "good" or "bad" stands among random words."""
+    source = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        words = source.choices(FILLERS, k=source.randint(2, 6))
+        label = source.choice(["good", "bad"])
+        words.insert(source.randrange(len(words)), label)
+        rows.append((label, " ".join(words)))
+    return rows
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Two tsv files with the columns label and text."""
+    written = {}
+    for name, count, seed in (("train_file", 96, 1), ("dev_file", 32, 2)):
+        written[name] = str(write_rows(tmp_path / f"{name}.tsv", [("label", "text"), *texts(count, seed)]))
+    return written
+
+
+def split(folder: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> dict[str, str]:
+    """Four fifths of the rows to train on, one to evaluate on."""
+    parts = {"train_file": rows[: len(rows) * 4 // 5], "dev_file": rows[len(rows) * 4 // 5 :]}
+    return {name: str(write_rows(folder / f"{name}.tsv", [header, *part])) for name, part in parts.items()}
+
+
+def finetune(tmp_path: Path, files: dict[str, str], *, family: str = "bert", **changes: Any) -> FinetuneReport:
+    start = tmp_path / "start"
+    if not start.exists():
+        tiny_folder(start, family, **SIZES)
+    values = {"model": str(start), "output_dir": str(tmp_path / "out"), "training": QUICK, "batch_size": 8}
+    return finetune_classifier(FinetuneConfig(**{**values, **files, **changes}))
+
+
+@pytest.mark.parametrize("family", FAMILY_NAMES)
+def test_every_family_learns_a_separable_task(family: str, files: dict[str, str], tmp_path: Path) -> None:
+    report = finetune(tmp_path, files, family=family)
+    assert report.metrics["accuracy"] >= 0.95
+    assert report.labels == ("bad", "good")
+    classify = plm.pipeline("text-classification", tmp_path / "out")
+    assert [answer["label"] for answer in classify(["the good day", "the red bad night"])] == ["good", "bad"]
+
+
+def test_the_folder_holds_model_tokenizer_and_records(files: dict[str, str], tmp_path: Path) -> None:
+    report = finetune(tmp_path, files)
+    folder = tmp_path / "out"
+    names = {file.name for file in folder.iterdir()}
+    assert names >= {
+        "config.json",
+        "model.safetensors",
+        "vocab.txt",
+        "metrics.json",
+        "train_log.jsonl",
+        "dev_predictions.tsv",
+        "finetune.json",
+    }
+    config = read_json(folder / "config.json")
+    assert config["id2label"] == {"0": "bad", "1": "good"}
+    assert config["problem_type"] == "single_label_classification"
+    assert read_json(folder / "metrics.json")["metrics"] == report.metrics
+    assert read_json(folder / "metrics.json")["training"]["tokens_per_second"] > 0
+    log = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
+    assert [entry["kind"] for entry in log].count("evaluation") == 5
+    assert from_dict(FinetuneConfig, read_json(folder / "finetune.json")).training == QUICK
+
+
+def test_curves_are_drawn_where_matplotlib_is(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(classifier, "CurvePlot", CurvePlot)
+    finetune(tmp_path, files, training=TrainingConfig(max_steps=2))
+    assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_metrics_are_those_of_the_saved_model_and_of_the_predictions(files: dict[str, str], tmp_path: Path) -> None:
+    report = finetune(tmp_path, files, training=TrainingConfig(learning_rate=5e-3, num_train_epochs=1))
+    header, *rows = (line.split("\t") for line in (tmp_path / "out" / "dev_predictions.tsv").read_text().splitlines())
+    assert header == ["line", "label", "predicted", "probability"]
+    assert sum(row[1] == row[2] for row in rows) / len(rows) == pytest.approx(report.metrics["accuracy"])
+    classify = plm.pipeline("text-classification", tmp_path / "out")
+    dev = [line.split("\t") for line in Path(files["dev_file"]).read_text().splitlines()[1:]]
+    answers = classify([text for _, text in dev])
+    assert [answer["label"] for answer in answers] == [row[2] for row in rows]
+    assert [answer["score"] for answer in answers] == pytest.approx([float(row[3]) for row in rows], abs=1e-4)
+
+
+def test_the_best_weights_are_saved_not_the_last(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Spoil(Callback):
+        """Ruins the model once it is perfect."""
+
+        def on_step(self, run: Run, record: Record) -> None:
+            if run.best_metrics.get("accuracy") == 1.0:
+                with torch.no_grad():
+                    _weight(made[0]).zero_()
+
+    start = tiny_folder(tmp_path / "start", "bert", **SIZES)
+    config = FinetuneConfig(model=str(start), output_dir=str(tmp_path / "out"), training=QUICK, batch_size=8, **files)
+    made = starting_point(config, LabelSet(("bad", "good")))
+    monkeypatch.setattr(classifier, "starting_point", lambda config, labels: made)
+    report = finetune_classifier(config, callbacks=[Spoil()])
+    history = [record.values["accuracy"] for record in report.training.history if record.kind == "evaluation"]
+    assert history[-1] < 1.0
+    assert report.metrics["accuracy"] == max(history) == 1.0
+    saved = plm.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert _weight(saved).abs().max() > 0
+
+
+def test_the_best_model_is_on_disk_before_the_training_ends(files: dict[str, str], tmp_path: Path) -> None:
+    class Crash(Callback):
+        def on_evaluate(self, run: Run, record: Record) -> None:
+            raise MemoryError
+
+    start = tiny_folder(tmp_path / "start", "bert")
+    config = FinetuneConfig(model=str(start), output_dir=str(tmp_path / "out"), training=QUICK, **files)
+    with pytest.raises(MemoryError):
+        finetune_classifier(config, callbacks=[Crash()])
+    assert len(plm.pipeline("text-classification", tmp_path / "out")(["good"])) == 1
+
+
+def test_the_same_seed_gives_the_same_weights_and_global_randomness_stays(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    before = torch.get_rng_state()
+    for name in ("one", "two"):
+        finetune(tmp_path, files, output_dir=str(tmp_path / name), training=TrainingConfig(max_steps=3))
+        torch.rand(1)
+    assert (tmp_path / "one" / "model.safetensors").read_bytes() == (
+        tmp_path / "two" / "model.safetensors"
+    ).read_bytes()
+    torch.set_rng_state(before)
+    finetune(tmp_path, files, output_dir=str(tmp_path / "three"), training=TrainingConfig(max_steps=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_pairs_are_told_apart_as_first_and_second(tmp_path: Path) -> None:
+    source = random.Random(0)
+    rows = [(label, " ".join(source.choices(["good", "bad", "the"], k=3)), text) for label, text in texts(160, 5)]
+    files = split(tmp_path, ("y", "a", "b"), rows)
+    report = finetune(tmp_path, files, text="a", pair="b", label="y", training=LONG)
+    assert report.metrics["accuracy"] >= 0.9
+    answers = plm.pipeline("text-classification", tmp_path / "out")(
+        [("the bad bad", "good day"), ("good good", "the bad")]
+    )
+    assert [answer["label"] for answer in answers] == ["good", "bad"]
+
+
+def test_regression_gives_numbers(tmp_path: Path) -> None:
+    rows = [(str(text.count("good") * 2.0 - 1.0), text) for _, text in texts(128, 3)]
+    files = split(tmp_path, ("score", "text"), rows)
+    report = finetune(tmp_path, files, label="score", problem_type="regression")
+    assert report.metrics["pearson"] > 0.9
+    assert report.labels == ("score",)
+    good, bad = plm.pipeline("text-classification", tmp_path / "out")(["the good day", "the bad day"])
+    assert good["score"] > 0.5 > bad["score"]
+    assert "\t\n" in (tmp_path / "out" / "dev_predictions.tsv").read_text()
+
+
+def test_several_labels_a_text(tmp_path: Path) -> None:
+    rows = [
+        ("|".join(word for word in ("good", "old", "red") if word in text.split()), text) for _, text in texts(160, 4)
+    ]
+    files = split(tmp_path, ("label", "text"), rows)
+    options = {"label_separator": "|", "problem_type": "multi_label_classification"}
+    report = finetune(tmp_path, files, training=LONG, **options)
+    assert report.labels == ("good", "old", "red")
+    assert report.metrics["micro_f1"] > 0.9
+    answer = plm.pipeline("text-classification", tmp_path / "out")(["the good red book"])[0]
+    assert set(answer["labels"]) == {"good", "red"}
+
+
+def test_gpt1_gets_a_pad_token_and_a_row_for_it(files: dict[str, str], tmp_path: Path) -> None:
+    finetune(tmp_path, files, family="openai-gpt", training=TrainingConfig(max_steps=2))
+    tokenizer = plm.AutoTokenizer.from_pretrained(tmp_path / "out")
+    config = plm.AutoConfig.from_pretrained(tmp_path / "out")
+    assert tokenizer.pad_token == "<pad>"
+    assert config.pad_token_id == tokenizer.pad_token_id == config.vocab_size - 1
+
+
+def test_bf16_computes_in_16_bits_and_saves_32(files: dict[str, str], tmp_path: Path) -> None:
+    training = TrainingConfig(learning_rate=1e-2, num_train_epochs=5, precision="bf16")
+    report = finetune(tmp_path, files, training=training)
+    assert report.metrics["accuracy"] >= 0.95
+    assert read_json(tmp_path / "out" / "config.json")["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("layout", ["google-tf1", "huawei"])
+def test_checkpoints_of_other_layouts_are_starting_points_too(
+    layout: str, files: dict[str, str], tmp_path: Path
+) -> None:
+    tiny_folder(tmp_path / "start", "bert", layout=layout, **SIZES)
+    assert finetune(tmp_path, files).metrics["accuracy"] >= 0.95
+
+
+def test_an_unknown_dev_label_is_named_with_file_and_line_before_any_work(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    dev = write_rows(tmp_path / "dev.tsv", [("label", "text"), ("good", "the film"), ("badd", "the book")])
+    with pytest.raises(DataError, match=r"dev.tsv, line 3: unknown label 'badd'; did you mean 'bad'"):
+        finetune(tmp_path, {**files, "dev_file": str(dev)})
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_class_is_nothing_to_learn(files: dict[str, str], tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "train.tsv", [("label", "text"), ("good", "the film"), ("good", "the book")])
+    with pytest.raises(DataError, match="expected several classes to tell apart, got 'good'"):
+        finetune(tmp_path, {**files, "train_file": str(train)})
+
+
+def test_results_are_never_overwritten_unasked(files: dict[str, str], tmp_path: Path) -> None:
+    quick = TrainingConfig(max_steps=1)
+    finetune(tmp_path, files, training=quick)
+    with pytest.raises(TrainingError, match="holds files already"):
+        finetune(tmp_path, files, training=quick)
+    config = FinetuneConfig(
+        model=str(tmp_path / "start"), output_dir=str(tmp_path / "out"), training=TrainingConfig(max_steps=2), **files
+    )
+    assert finetune_classifier(config, overwrite=True).training.updates == 2
+
+
+def test_a_length_that_the_model_has_not_is_refused(files: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="max_length: 99 is more than the 24 tokens"):
+        finetune(tmp_path, files, max_length=99)
+
+
+def test_a_stored_classifier_is_kept_for_the_same_labels_and_dropped_for_others(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    start = tiny_folder(tmp_path / "start", "bert", "sequence_classification", id2label={0: "bad", 1: "good"})
+    stored = plm.AutoModelForSequenceClassification.from_pretrained(start)
+    config = FinetuneConfig(model=str(start), output_dir="unused", **files)
+    same, _, notes = starting_point(config, LabelSet(("bad", "good")))
+    assert torch.equal(same.heads["sequence_classification"].classifier.linear.weight, _weight(stored))
+    assert notes == []
+    other, _, notes = starting_point(config, LabelSet(("good", "worse")))
+    assert not torch.equal(_weight(other), _weight(stored))
+    assert "other labels" in notes[0]
+
+
+def _weight(model: Any) -> torch.Tensor:
+    return model.heads["sequence_classification"].classifier.linear.weight  # type: ignore[no-any-return]
+
+
+def test_predictions_show_every_kind_of_answer() -> None:
+    examples = [
+        Example(id=str(n), text="t", pair=None, label=label, line=n) for n, label in ((2, "a"), (3, ("a", "b")))
+    ]
+    logits = torch.tensor([[2.0, 0.0], [1.0, 3.0]])
+    single = predictions_table(examples, logits, "single_label_classification", ("a", "b")).splitlines()
+    several = predictions_table(examples, logits, "multi_label_classification", ("a", "b")).splitlines()
+    number = predictions_table(examples, logits[:, :1], "regression", ("score",)).splitlines()
+    assert single[1:] == ["2\ta\ta\t0.8808", "3\ta|b\tb\t0.8808"]
+    assert several[2] == "3\ta|b\ta|b\t0.7311|0.9526"
+    assert number[1] == "2\ta\t2\t"
