@@ -24,7 +24,7 @@ from plm.checkpoints.conversion import convert
 from plm.data import Columns, Example, read_examples
 from plm.finetuning import FinetuneConfig, finetune_classifier
 from plm.metrics import NaiveBayes, confusion_matrix, majority
-from plm.training import TrainingReport
+from plm.training import Record, Run, TrainingReport
 
 DATA = Path(__file__).parent / "data" / "snips"
 
@@ -34,6 +34,16 @@ SENTENCES = [
     "book a table for four near the station tonight",
     "I give this novel four stars out of five",
 ]
+
+
+class PrintEvaluations(plm.Callback):
+    """A line an evaluation, beside the progress bar, which only a terminal sees."""
+
+    def on_evaluate(self, run: Run, record: Record) -> None:
+        """Print it."""
+        print(
+            f"update {record.update}: dev accuracy {record.values['accuracy']:.4f}, {record.seconds:.0f} s", flush=True
+        )
 
 
 def main() -> None:
@@ -53,13 +63,15 @@ def main() -> None:
             dev_file=str(DATA / "dev.tsv"),
             output_dir=str(output / "model"),
             max_length=64,
-            training=plm.TrainingConfig(learning_rate=3e-4, num_train_epochs=3, warmup_ratio=0.1),
+            training=plm.TrainingConfig(learning_rate=2e-4, num_train_epochs=2, eval_strategy="steps", eval_steps=100),
         ),
         overwrite=True,
+        callbacks=[PrintEvaluations()],
     )
     print("\n".join(report.lines()))
 
-    say("2. Compare with baselines that see the same data")
+    evaluations = sum(record.kind == "evaluation" for record in report.training.history)
+    say(f"2. Compare with baselines that see the same data (the model is the best of {evaluations} evaluations)")
     for name, accuracy in {**baselines(train, dev), "plm/tiny-en, fine-tuned": report.metrics["accuracy"]}.items():
         print(f"{name:28} accuracy {accuracy:.4f}")
 
@@ -69,7 +81,9 @@ def main() -> None:
         print(f"{answer['label']:22} {answer['score']:.3f}  {sentence}")
 
     say("4. Convert to the layout of Google's TensorFlow code and prove the outputs equal")
-    print("\n".join(convert(output / "model", output / "tf1", layout="google-tf1", verify=True, overwrite=True).lines()))
+    print(
+        "\n".join(convert(output / "model", output / "tf1", layout="google-tf1", verify=True, overwrite=True).lines())
+    )
 
     predicted = [answer["label"] for answer in classify([example.text for example in dev])]
     picture(output / "demo.png", report.training, [str(example.label) for example in dev], predicted, report.labels)
@@ -88,7 +102,9 @@ def baselines(train: list[Example], dev: list[Example]) -> dict[str, float]:
     }
 
 
-def picture(path: Path, training: TrainingReport, truth: list[str], predicted: list[str], labels: tuple[str, ...]) -> None:
+def picture(
+    path: Path, training: TrainingReport, truth: list[str], predicted: list[str], labels: tuple[str, ...]
+) -> None:
     """The loss over updates and the confusion matrix of the dev set, side by side."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.5))
     records = [record for record in training.history if record.kind == "train"]

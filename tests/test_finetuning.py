@@ -130,10 +130,10 @@ def test_the_best_weights_are_saved_not_the_last(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Spoil(Callback):
-        """Ruins the model once it is perfect."""
+        """Ruins the model once it is good."""
 
         def on_step(self, run: Run, record: Record) -> None:
-            if run.best_metrics.get("accuracy") == 1.0:
+            if run.best_metrics.get("accuracy", 0.0) > 0.9:
                 with torch.no_grad():
                     _weight(made[0]).zero_()
 
@@ -143,8 +143,8 @@ def test_the_best_weights_are_saved_not_the_last(
     monkeypatch.setattr(classifier, "starting_point", lambda config, labels: made)
     report = finetune_classifier(config, callbacks=[Spoil()])
     history = [record.values["accuracy"] for record in report.training.history if record.kind == "evaluation"]
-    assert history[-1] < 1.0
-    assert report.metrics["accuracy"] == max(history) == 1.0
+    assert history[-1] < max(history)
+    assert report.metrics["accuracy"] == max(history)
     saved = plm.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
     assert _weight(saved).abs().max() > 0
 

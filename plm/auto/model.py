@@ -6,15 +6,16 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from plm.blocks.linear import Embedding
 from plm.checkpoints.report import LoadReport
 from plm.checkpoints.saving import DEFAULT_SHARD_SIZE, save_model
 from plm.heads.model import Model
 from plm.models.backbone import Backbone
 from plm.models.config import ModelConfig
+
+# Parameters with one row for each word.
+BY_WORD = ("backbone.embeddings.word.weight", "language_model.bias", "language_model.decoder.weight")
 
 
 class PretrainedModel(Model):
@@ -34,6 +35,11 @@ class PretrainedModel(Model):
         super().__init__(config, backbone, heads)
         self.loaded = loaded
 
+    @classmethod
+    def of(cls, model: Model, *, loaded: LoadReport | None = None) -> PretrainedModel:
+        """A model with the same parts and in the same mode."""
+        return cls(model.config, model.backbone, dict(model.heads.items()), loaded=loaded).train(model.training)
+
     def save_pretrained(
         self, folder: str | Path, *, layout: str = "huggingface", max_shard_size: int = DEFAULT_SHARD_SIZE
     ) -> list[Path]:
@@ -46,21 +52,28 @@ class PretrainedModel(Model):
         return save_model(self, Path(folder), layout=layout, max_shard_size=max_shard_size)
 
     def resize_token_embeddings(self, rows: int) -> None:
-        """Give the word embeddings (and what is tied to them) that many rows.
+        """Give the word embeddings, and whatever has a row for each word, that many rows.
 
-        New rows are drawn as at initialisation, language model biases start at 0; rows beyond are cut off.
+        New rows are drawn as at initialisation (biases: 0); rows beyond are cut off. Raises ConfigError for less than
+        one row.
         """
-        old = self.backbone.embeddings.word
-        new = Embedding(rows, old.embedding_dim).to(old.weight)
-        kept = min(rows, old.num_embeddings)
-        with torch.no_grad():
-            new.weight.normal_(0.0, self.config.initializer_range)
-            new.weight[:kept] = old.weight[:kept]
-            for name, parameter in list(self.heads.named_parameters()):
-                if name.endswith(("language_model.bias", "language_model.decoder.weight")):
-                    owner = self.heads.get_submodule(name.rpartition(".")[0])
-                    grown = parameter.new_zeros(rows, *parameter.shape[1:])
-                    grown[:kept] = parameter[:kept]
-                    setattr(owner, name.rpartition(".")[2], nn.Parameter(grown))
-        self.backbone.embeddings.word = new
-        self.config = dataclasses.replace(self.config, vocab_size=rows)
+        config = dataclasses.replace(self.config, vocab_size=rows)
+        by_word = [name for name, _ in self.named_parameters() if name.endswith(BY_WORD)]
+        for name in by_word:
+            module, _, kind = name.rpartition(".")
+            owner = self.get_submodule(module)
+            setattr(owner, kind, _resized(getattr(owner, kind), rows, std=config.initializer_range))
+            if isinstance(owner, nn.Linear):
+                owner.out_features = rows
+        self.backbone.embeddings.word.num_embeddings = rows
+        self.config = config
+
+
+def _resized(old: nn.Parameter, rows: int, *, std: float) -> nn.Parameter:
+    """A parameter with the first rows of an old one, and new ones where that has no more."""
+    values = old.detach().new_zeros(rows, *old.shape[1:])
+    if old.dim() > 1:
+        values.normal_(0.0, std)
+    kept = min(rows, len(old))
+    values[:kept] = old.detach()[:kept]
+    return nn.Parameter(values, requires_grad=old.requires_grad)

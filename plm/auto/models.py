@@ -8,34 +8,17 @@ from typing import Any, ClassVar
 
 import torch
 
+from plm.auto.arguments import refuse_foreign
 from plm.auto.model import PretrainedModel
+from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.hub import CONFIG_FILES, resolve
-from plm.checkpoints.loading import load_model
-from plm.checkpoints.store import read_config_file
+from plm.checkpoints.loading import fill_model
+from plm.checkpoints.store import open_checkpoint, read_config_file
 from plm.errors import ConfigError
 from plm.heads.model import build_model
 from plm.models.config import ModelConfig
 from plm.models.families import FAMILIES
 from plm.models.init import initialize
-
-DTYPES = {
-    "float32": torch.float32,
-    "fp32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "bf16": torch.bfloat16,
-    "float16": torch.float16,
-    "fp16": torch.float16,
-    "auto": None,
-}
-
-
-def as_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
-    """A torch type from its name; "auto" is None, which means as stored. Raises ConfigError listing the names."""
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype: {dtype!r} is not one of {', '.join(map(repr, DTYPES))}")
-    return DTYPES[dtype]
 
 
 class AutoConfig:
@@ -60,6 +43,7 @@ class AutoConfig:
         Without the weights, `hidden_act` means what Hugging Face means by it.
         overrides: config fields that win over the file.
         """
+        refuse_foreign(overrides)
         path = resolve(
             name_or_path,
             revision=revision,
@@ -104,8 +88,11 @@ class AutoModel:
         overrides: config fields that win over the file (num_labels=3, hidden_dropout_prob=0.2, is_decoder=True, ...);
             an unknown one is an error.
         `model.loaded` tells what was filled, initialised, ignored. A head that the checkpoint lacks is initialised;
-        a backbone that it lacks is a CheckpointError.
+        a backbone that it lacks is a CheckpointError. The many arguments are those that users of transformers know;
+        what else they may bring along is a ConfigError that says what to do instead.
         """
+        refuse_foreign(overrides)
+        weights_dtype = as_dtype(dtype)
         path = resolve(
             name_or_path,
             revision=revision,
@@ -114,28 +101,29 @@ class AutoModel:
             local_files_only=local_files_only,
             subfolder=subfolder,
         )
-        model, report = load_model(
-            path,
-            heads=cls.heads,
-            config=Path(config) if isinstance(config, str) else config,
-            overrides=overrides,
-            dtype=as_dtype(dtype),
-            device=device,
+        checkpoint = open_checkpoint(
+            path, config=Path(config) if isinstance(config, str) else config, overrides=overrides
         )
-        return PretrainedModel(model.config, model.backbone, dict(model.heads.items()), loaded=report).eval()
+        _require_heads(checkpoint.config, cls.heads)
+        model, report = fill_model(checkpoint, heads=cls.heads, dtype=weights_dtype, device=device)
+        return PretrainedModel.of(model, loaded=report)
 
     @classmethod
     def from_config(
         cls, config: ModelConfig, *, dtype: str | torch.dtype = "float32", generator: torch.Generator | None = None
     ) -> PretrainedModel:
         """A model with random weights, in training mode. Raises ConfigError for a head that the family has not."""
-        family = FAMILIES.get(config.model_type)
-        for head in cls.heads:
-            if head not in family.heads:
-                raise ConfigError(f"{config.model_type} has no head {head!r} (it has: {', '.join(family.heads)})")
+        _require_heads(config, cls.heads)
         model = build_model(config, cls.heads)
         initialize(model, std=config.initializer_range, generator=generator)
-        return PretrainedModel(config, model.backbone, dict(model.heads.items())).to(as_dtype(dtype))
+        return PretrainedModel.of(model.to(as_dtype(dtype) or torch.float32))
+
+
+def _require_heads(config: ModelConfig, heads: tuple[str, ...]) -> None:
+    family = FAMILIES.get(config.model_type)
+    for head in heads:
+        if head not in family.heads:
+            raise ConfigError(f"{config.model_type} has no head {head!r} (it has: {', '.join(family.heads)})")
 
 
 class AutoModelForPreTraining(AutoModel):

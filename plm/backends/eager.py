@@ -12,16 +12,17 @@ import torch
 from plm.backends.runner import BACKENDS, Arrays, Backend
 from plm.blocks.layout import Packed
 from plm.blocks.linear import pack
+from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.loading import load_model
+from plm.errors import CheckpointError
 from plm.heads.model import Model
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class TorchRunner:
     """Runs a Model that nobody trains any more.
 
     model: put into evaluation mode; its Linear layers keep a second copy of their weights in the kernels' layout.
+        Of several heads the first one answers.
     """
 
     takes_packed = True
@@ -35,7 +36,7 @@ class TorchRunner:
         """See Runner.run. bfloat16 results come back as float32, which NumPy has."""
         device = self.model.device
         arguments: dict[str, Any] = {
-            name: torch.from_numpy(array).to(device) for name, array in batch.items() if name != "lengths"
+            name: torch.tensor(array, device=device) for name, array in batch.items() if name != "lengths"
         }
         if "lengths" in batch:
             arguments["layout"] = Packed.from_lengths(
@@ -47,8 +48,17 @@ class TorchRunner:
 
 
 def load_torch(folder: Path, head: str | None, dtype: str) -> TorchRunner:
-    """A runner for a checkpoint of any known layout."""
-    model, _ = load_model(folder, heads=() if head is None else (head,), dtype=_DTYPES[dtype])
+    """A runner for a checkpoint of any known layout.
+
+    Raises CheckpointError when the head is not stored: its answers would be random.
+    """
+    model, report = load_model(folder, heads=() if head is None else (head,), dtype=as_dtype(dtype))
+    random = [*report.missing, *report.mismatched]
+    if random:
+        raise CheckpointError(
+            f"{report.source}: has no trained {head}, its answers would be random ({', '.join(random[:3])} would be "
+            "initialised); fine-tune it first, or name a checkpoint that was"
+        )
     return TorchRunner(model)
 
 

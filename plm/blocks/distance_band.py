@@ -21,8 +21,8 @@ from torch import Tensor
 # Bytes of scores that are worked on at a time: about what a second-level cache holds beside keys and values.
 _BLOCK_BYTES = 3 << 19
 
-# Sequences whose scores take less than this are worked on several at a time: their rows then have to be copied
-# together, which costs less than many small operators.
+# Sequences of float32 whose blocks take less than this are worked on several at a time. Their rows then have to be
+# copied together, which costs less than many small operators.
 _SMALL_BYTES = 1 << 15
 
 # Rows of a block times bytes of an element: 64 rows in float32, 128 in bfloat16.
@@ -48,8 +48,7 @@ class Part(NamedTuple):
     def load(self, tensor: Tensor) -> Tensor:
         """The part of (batch, heads, rows, size) as (slices, rows, size)."""
         rows = self.of(tensor).flatten(0, 1)
-        # The kernels for float32 read strided rows as they are; those for halves would copy them for every block.
-        return rows if rows.element_size() >= 4 else rows.contiguous()
+        return rows if _strided(rows.element_size()) else rows.contiguous()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +89,8 @@ class Geometry:
         """Sequences and heads, cut so that one block of scores fits the cache. None is larger than the first."""
         slice_bytes = self.rows * self.keys * element_size
         heads = _even(self.heads, _BLOCK_BYTES // slice_bytes)
-        batch = 1
-        if self.heads * slice_bytes < _SMALL_BYTES:
-            batch = _even(self.batch, _BLOCK_BYTES // (self.heads * slice_bytes))
+        alone = _strided(element_size) and self.heads * slice_bytes >= _SMALL_BYTES
+        batch = 1 if alone else _even(self.batch, _BLOCK_BYTES // (self.heads * slice_bytes))
         return [
             Part(some_batch, some_heads)
             for some_batch in _pieces(self.batch, batch)
@@ -102,6 +100,11 @@ class Geometry:
     def blocks(self) -> Iterator[slice]:
         """The rows of each block."""
         return _pieces(self.queries, self.rows)
+
+
+def _strided(element_size: int) -> bool:
+    """True when the matrix kernels read strided rows as they are; those for halves would copy them for every block."""
+    return element_size >= 4
 
 
 def _even(total: int, most: int) -> int:

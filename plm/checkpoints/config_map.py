@@ -7,84 +7,35 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from plm.checkpoints.config_keys import (
+    ACTIVATION_ALIASES,
+    CLASS_PREFIXES,
+    MODEL_TYPE_ALIASES,
+    NEUTRAL,
+    ONLY,
+    UNDERSTOOD,
+    UNSAID,
+    keys_of,
+)
 from plm.config import from_dict
 from plm.errors import ConfigError, did_you_mean
 from plm.heads.head import HEADS
 from plm.models.config import ModelConfig, default_labels
 from plm.models.families import FAMILIES
 
-# Spellings of activations that mean one of ours, in every source.
-ACTIVATION_ALIASES = {
-    "gelu_pytorch_tanh": "gelu_new",
-    "gelu_tanh": "gelu_new",
-    "gelu_python": "gelu",
-    "gelu_erf": "gelu",
-    "swish": "silu",
-}
-
 # Sizes that decide what a model is: never guessed, always from the file (or the tensors).
 REQUIRED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
 
-MODEL_TYPE_ALIASES = {"gpt": "openai-gpt", "openai_gpt": "openai-gpt", "gpt1": "openai-gpt"}
-
-CLASS_PREFIXES = {"bert": "Bert", "nezha": "Nezha", "openai-gpt": "OpenAIGPT", "tinybert": "TinyBert"}
-
-BERT_FIELDS = {
-    "sent_type_vocab_size": "type_vocab_size",  # ERNIE
-}
-GPT1_FIELDS = {
-    "n_embd": "hidden_size",
-    "n_layer": "num_hidden_layers",
-    "n_head": "num_attention_heads",
-    "n_positions": "max_position_embeddings",
-    "n_vocab": "vocab_size",
-    "n_ctx_file": "max_position_embeddings",
-    "afn": "hidden_act",
-    "resid_pdrop": "hidden_dropout_prob",
-    "attn_pdrop": "attention_probs_dropout_prob",
-    "embd_pdrop": "embedding_dropout_prob",
-    "layer_norm_epsilon": "layer_norm_eps",
-    "summary_first_dropout": "summary_dropout",
-}
-# The spelling to write, where two are read.
-GPT1_WRITTEN = {ours: theirs for theirs, ours in GPT1_FIELDS.items() if theirs not in ("n_vocab", "n_ctx_file")}
-
-# Keys that change nothing here, with the only values for which that is true (None: any value).
-NEUTRAL: dict[str, tuple[Any, ...] | None] = {
-    "add_cross_attention": (False,),
-    "position_embedding_type": ("absolute", None),
-    "use_relative_positions": (False,),
-    "use_return_dict": None,
-    "pool_act": ("tanh",),
-    "pooler_type": ("first_token_transform",),
-    "summary_type": ("cls_index",),
-    "summary_use_proj": (True,),
-    "summary_proj_to_labels": (True,),
-    "summary_activation": (None,),
-    "pruned_heads": ({}, None),
-    "chunk_size_feed_forward": (0,),
-    "tie_encoder_decoder": (False,),
-    **dict.fromkeys(
-        (
-            "_name_or_path", "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "ms_dtype",
-            "use_cache", "bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id",
-            "decoder_start_token_id", "label2id", "num_labels", "num_choices", "finetuning_task",
-            "task_specific_params", "gradient_checkpointing", "output_attentions", "output_hidden_states", "return_dict", "torchscript",
-            "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers",
-            "pooler_size_per_head", "use_relative_position", "embedding_size", "emb_size", "cell", "structure",
-            "pre_trained", "training", "paddlenlp_version", "fuse", "seq_length", "dtype", "compute_type",
-            "predict_special_tokens", "n_ctx", "n_special", "is_decoder", "vocab_file", "do_lower_case",
-            "initializer", "tokenizer_class", "problem_type_", "sentence_transformers", "bias_dropout_prob",
-        )
-    ),
-}  # fmt: skip
+# More classes than anybody has: a hostile number must not fill memory with their names.
+MOST_LABELS = 1_000_000
 
 
 @dataclass
 class RawConfig:
     """A config file as found, and what plm made of it.
 
-    values: fields of the family's config. architecture: head named by `architectures`, if any.
+    source: where it comes from, for messages. values: fields of the family's config.
+    architecture: head named by `architectures`, if any. notes: keys that were not used.
     """
 
     source: str
@@ -105,22 +56,29 @@ def read_config(
 
     tensor_names: names in the weights, which tell a family when the config does not.
     overrides: fields of ours or keys of theirs that win over the file; `model_type` and `num_labels` too.
-    Raises ConfigError for an unknown model_type (listing the known ones) and for values of the wrong type.
+    Keys of the file that nothing here knows are noted. Raises ConfigError for overrides that nothing here knows, for an
+    unknown model_type (listing the known ones) and for values of the wrong type.
     """
-    raw = {**raw, **(overrides or {})}
-    model_type = _model_type(raw, source, tensor_names)
-    known = {f.name for f in dataclasses.fields(FAMILIES.get(model_type).config)}
-    table = GPT1_FIELDS if model_type == "openai-gpt" else BERT_FIELDS
-    result = RawConfig(source, model_type, {}, architecture=_architecture(raw))
-    for key, value in raw.items():
-        name = table.get(key, key)
-        if name in known:
-            result.values[name] = value
-        elif key == "is_decoder" and value is True and "attention_pattern" not in raw:
-            result.values["attention_pattern"] = "causal"
-        else:
-            _report_unmapped(key, value, known | set(table), result.notes, source)
-    _read_labels(raw, result)
+    overrides = overrides or {}
+    both = {**raw, **overrides}
+    if overrides:
+        source = f"{source}, with {', '.join(overrides)} given by the caller"
+    model_type = _model_type(both, source, tensor_names)
+    keys = keys_of(model_type)
+    fields = {f.name for f in dataclasses.fields(FAMILIES.get(model_type).config)}
+    result = RawConfig(source, model_type, {}, architecture=_architecture(both))
+    for given, is_override in ((raw, False), (overrides, True)):
+        for key, value in given.items():
+            if keys.field_of(key) in fields:
+                result.values[keys.field_of(key)] = value
+            elif key in ONLY:
+                _require_only(key, value, source)
+            elif key not in UNDERSTOOD and (is_override or key not in NEUTRAL):
+                hint = did_you_mean(key, {*fields, *keys.spellings(), *UNDERSTOOD, *ONLY})
+                if is_override:
+                    raise ConfigError(f"{key!r} is no config field of {model_type} and changes nothing{hint}")
+                result.notes.append(f"{source}: {key!r} is not used{hint}")
+    result.values |= _pattern(raw, overrides, source) | _labels(raw, overrides, result)
     return result
 
 
@@ -156,35 +114,37 @@ def resolve_activation(name: Any, activations: Mapping[str, str]) -> Any:
     return ACTIVATION_ALIASES.get(name, name)
 
 
-def write_config(config: ModelConfig, heads: Collection[str], *, dtype: str) -> dict[str, Any]:
-    """config.json as transformers writes it, plus the fields of ours that transformers does not know."""
-    defaults = {f.name: f.default for f in dataclasses.fields(config)}
-    values: dict[str, Any] = {"model_type": config.model_type, "dtype": dtype}
-    gpt1 = config.model_type == "openai-gpt"
-    extra = {"norm", "attention_pattern", "classifier_pooling", "classifier_activation", "classifier_bias",
-             "language_model_transform", "fit", "fit_size"}  # fmt: skip
-    for name, default in defaults.items():
+def spell_activation(name: str, activations: Mapping[str, str]) -> str:
+    """What a source calls one of our activations: the inverse of `resolve_activation`."""
+    theirs = [*(key for key, ours in activations.items() if ours == name), name, *ACTIVATION_ALIASES]
+    return next(spelling for spelling in theirs if resolve_activation(spelling, activations) == name)
+
+
+def write_config(
+    config: ModelConfig, heads: Collection[str], *, dtype: str, activations: Mapping[str, str]
+) -> dict[str, Any]:
+    """config.json as transformers writes it, plus the fields of ours that transformers does not know.
+
+    dtype: of the weights ("float32"). activations: what names of activations mean to its readers (NameMap.activations).
+    """
+    keys = keys_of(config.model_type)
+    values: dict[str, Any] = {
+        "model_type": config.model_type,
+        "dtype": dtype,
+        "architectures": [architecture_name(config.model_type, heads)],
+    }
+    for name, default in _defaults(config).items():
         value = getattr(config, name)
-        if name in extra and (value == default or (name == "attention_pattern" and value == "causal")):
-            continue
-        if name in ("id2label", "problem_type", "classifier_dropout") and value is None:
-            continue
-        if (
-            gpt1
-            and name in ("intermediate_size", "type_vocab_size", "classifier_dropout")
-            and value == (4 * config.hidden_size if name == "intermediate_size" else default)
-        ):
-            continue  # constants of transformers' OpenAIGPTConfig
-        values[GPT1_WRITTEN.get(name, name) if gpt1 else name] = value
-    if gpt1:
-        values["afn"] = {"gelu_new": "gelu", "gelu": "gelu_erf"}.get(config.hidden_act, config.hidden_act)
-        values.setdefault("n_positions", config.max_position_embeddings)
-    else:
+        if value != default or name not in (*UNSAID, *keys.unsaid):
+            values[keys.names.get(name, name)] = value
+    values[keys.names.get("hidden_act", "hidden_act")] = spell_activation(config.hidden_act, activations)
+    if _defaults(config)["attention_pattern"] == "full":
         values["is_decoder"] = config.attention_pattern == "causal"
+        if values["is_decoder"]:
+            del values["attention_pattern"]
     if config.id2label is not None:
         values["id2label"] = {str(i): label for i, label in config.id2label.items()}
         values["label2id"] = {label: i for i, label in config.id2label.items()}
-    values["architectures"] = [architecture_name(config.model_type, heads)]
     return values
 
 
@@ -193,6 +153,11 @@ def architecture_name(model_type: str, heads: Collection[str]) -> str:
     prefix = CLASS_PREFIXES.get(model_type, "".join(part.capitalize() for part in model_type.split("-")))
     suffixes = [suffix for name in heads if name in HEADS and (suffix := HEADS.get(name).architecture)]
     return prefix + (suffixes[0] if suffixes else "Model")
+
+
+def _defaults(config: ModelConfig) -> dict[str, Any]:
+    """The default of every field; that of intermediate_size is what a file means that does not say it."""
+    return {f.name: f.default for f in dataclasses.fields(config)} | {"intermediate_size": 4 * config.hidden_size}
 
 
 def _model_type(raw: Mapping[str, Any], source: str, tensor_names: Collection[str]) -> str:
@@ -240,23 +205,62 @@ def _architecture(raw: Mapping[str, Any]) -> str | None:
     )
 
 
-def _read_labels(raw: Mapping[str, Any], result: RawConfig) -> None:
-    """id2label from whichever of id2label and num_labels is there; overrides of num_labels reach here too."""
-    count = raw.get("num_labels")
-    labels = result.values.get("id2label")
+def _pattern(raw: Mapping[str, Any], overrides: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """What `is_decoder` says about attention, where attention_pattern itself does not say more.
+
+    In files only True counts: false stands in those of models that are causal anyway.
+    """
+    if "attention_pattern" in overrides or not ("is_decoder" in overrides or raw.get("is_decoder") is True):
+        return {}
+    is_decoder = overrides.get("is_decoder", True)
+    if not isinstance(is_decoder, bool):
+        raise ConfigError(f"{source}: is_decoder: expected bool, got {type(is_decoder).__name__} ({is_decoder!r})")
+    if "is_decoder" not in overrides and "attention_pattern" in raw:
+        return {}
+    return {"attention_pattern": "causal" if is_decoder else "full"}
+
+
+def _labels(raw: Mapping[str, Any], overrides: Mapping[str, Any], config: RawConfig) -> dict[str, Any]:
+    """id2label from whichever of id2label, num_labels and label2id is there; names given beat numbers."""
+    given, stored = _label_names(overrides, config.source), _label_names(raw, config.source)
+    count = _label_count(overrides, config.source)
+    if count is not None and given is not None and len(given) != count:
+        raise ConfigError(f"{config.source}: num_labels is {count}, and the names given are {len(given)}")
+    if given is not None:
+        return {"id2label": given}
     if count is not None:
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ConfigError(f"{result.source}: num_labels: expected a positive integer, got {count!r}")
-        if not isinstance(labels, Mapping) or len(labels) != count:
-            result.values["id2label"] = default_labels(count)
+        return {"id2label": stored if stored is not None and len(stored) == count else default_labels(count)}
+    count = _label_count(raw, config.source)
+    if stored is None:
+        return {} if count is None else {"id2label": default_labels(count)}
+    if count not in (None, len(stored)):
+        config.notes.append(f"{config.source}: num_labels is {count}, but there are {len(stored)} names: these count")
+    return {"id2label": stored}
 
 
-def _report_unmapped(key: str, value: Any, known: Collection[str], notes: list[str], source: str) -> None:
-    if key not in NEUTRAL:
-        notes.append(f"{source}: {key!r} is not used{did_you_mean(key, known)}")
-        return
-    allowed = NEUTRAL[key]
-    if allowed is not None and value not in allowed:
+def _label_names(values: Mapping[str, Any], source: str) -> Any:
+    """Names by id from id2label, a mapping or a list, or from label2id; unchecked otherwise. None = not said."""
+    names, numbers = values.get("id2label"), values.get("label2id")
+    if isinstance(names, (list, tuple)):
+        return dict(enumerate(names))
+    if names is None:
+        if isinstance(numbers, dict) and all(isinstance(number, int) for number in numbers.values()):
+            return {number: name for name, number in numbers.items()}
+        return None
+    if not isinstance(names, Mapping):
+        raise ConfigError(f"{source}: id2label: expected names by id, got {type(names).__name__}")
+    return names
+
+
+def _label_count(values: Mapping[str, Any], source: str) -> int | None:
+    count = values.get("num_labels")
+    if count is None or (isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MOST_LABELS):
+        return count
+    raise ConfigError(f"{source}: num_labels: expected an integer from 1 to {MOST_LABELS}, got {count!r}")
+
+
+def _require_only(key: str, value: Any, source: str) -> None:
+    if value not in ONLY[key]:
         raise ConfigError(
-            f"{source}: {key}: {value!r} asks for something that plm does not have (only {allowed[0]!r} is supported)"
+            f"{source}: {key}: {value!r} asks for something that plm does not have (only {ONLY[key][0]!r} is supported)"
         )

@@ -13,10 +13,12 @@ from tqdm import tqdm
 
 from plm.checkpoints.companions import carry_tokenizer
 from plm.checkpoints.destination import filling
+from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import load_model
 from plm.checkpoints.report import LoadReport
 from plm.checkpoints.saving import DEFAULT_SHARD_SIZE, save_model
+from plm.checkpoints.store import open_checkpoint
 from plm.checkpoints.verification import Comparison, compare
 from plm.errors import CheckpointError
 from plm.heads.model import Model
@@ -64,7 +66,7 @@ def convert(
     heads: Collection[str] | None = None,
     config: Path | Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: str | torch.dtype = "auto",
     max_shard_size: int = DEFAULT_SHARD_SIZE,
     verify: bool = False,
     overwrite: bool = False,
@@ -72,7 +74,8 @@ def convert(
     """Write a checkpoint into the folder `destination` under the names, format and config of another layout.
 
     name_or_path: as plm.checkpoints.hub.resolve. layout: a name in TARGETS.
-    heads, config, overrides: as load_model; by default every head that is stored. dtype: None = as stored.
+    heads, config, overrides: as load_model; by default every head that is stored.
+    dtype: "float32", "bfloat16", "float16", or "auto" for the type stored.
     verify: True reads the new files back and compares tensors bit by bit and outputs on random texts.
     overwrite: True = `destination` may hold other files.
     The tokenizer goes along. Everything appears in `destination` together, after the verification, or nothing does.
@@ -82,17 +85,17 @@ def convert(
     source, destination = resolve(name_or_path), Path(destination)
     steps = tqdm(total=4 if verify else 3, desc="reading", unit="step", disable=None, delay=2, leave=False)
     with steps as bar, filling(destination, source=source, layout=layout, overwrite=overwrite) as folder:
-        model, loaded = load_model(source, heads=heads, config=config, overrides=overrides, dtype=dtype)
+        model, loaded = load_model(source, heads=heads, config=config, overrides=overrides, dtype=as_dtype(dtype))
         require_whole(loaded)
         _advance(bar, "writing weights")
         save_model(model, folder, layout=layout, max_shard_size=max_shard_size)
         _advance(bar, "writing the tokenizer")
         _, remark = carry_tokenizer(source, folder, layout=layout)
+        lost = _lost_fields(model.config, open_checkpoint(folder).config)
         _advance(bar, "verifying")
-        again, _ = load_model(folder, heads=tuple(model.heads), dtype=None)
-        comparison = _verified(model, again, layout) if verify else None
+        comparison = _verified(model, folder, layout) if verify else None
         files = tuple(sorted(file.name for file in folder.iterdir()))
-    notes = [*([remark] if remark else []), *_lost_fields(model.config, again.config)]
+    notes = [*([remark] if remark else []), *lost]
     return ConversionReport(
         source=source,
         destination=destination,
@@ -116,7 +119,8 @@ def require_whole(loaded: LoadReport) -> None:
         )
 
 
-def _verified(model: Model, again: Model, layout: str) -> Comparison:
+def _verified(model: Model, folder: Path, layout: str) -> Comparison:
+    again, _ = load_model(folder, heads=tuple(model.heads), dtype=None)
     comparison = compare(model, again)
     if not comparison.is_equal:
         raise CheckpointError(

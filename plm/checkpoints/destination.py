@@ -10,7 +10,8 @@ from pathlib import Path
 
 from plm.checkpoints.formats import FORMATS
 from plm.checkpoints.formats.replacing import replacing
-from plm.checkpoints.saving import STALE, TARGETS
+from plm.checkpoints.hub import CONFIG_FILES
+from plm.checkpoints.saving import TARGETS
 from plm.errors import CheckpointError
 
 
@@ -30,9 +31,9 @@ def filling(destination: Path, *, source: Path, layout: str, overwrite: bool) ->
         with tempfile.TemporaryDirectory(dir=destination, prefix=".filling-") as aside:
             yield Path(aside)
             with replacing(destination) as new:
-                for file in _config_last(Path(aside), TARGETS.get(layout).config_file):
+                for file in _config_last(Path(aside)):
                     new.adopt(file)
-                new.commit(stale=STALE.get(TARGETS.get(layout).format, ()))
+                new.commit(stale=FORMATS.get(TARGETS.get(layout).format).stale)
     except BaseException:
         if is_new:
             with contextlib.suppress(OSError):  # somebody put something there meanwhile
@@ -66,9 +67,9 @@ def check_destination(destination: Path, *, source: Path, layout: str, overwrite
             )
 
 
-def _config_last(folder: Path, config_file: str) -> list[Path]:
+def _config_last(folder: Path) -> list[Path]:
     """All files to put in place, what readers start from at the end: the config, then an index of shards or tensors."""
-    ranks = {config_file: 1}
+    ranks = dict.fromkeys(CONFIG_FILES, 1)
     return sorted(folder.iterdir(), key=lambda file: (2 if _is_index(file) else ranks.get(file.name, 0), file.name))
 
 

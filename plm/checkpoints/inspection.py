@@ -16,9 +16,9 @@ from plm.checkpoints.config_map import RawConfig, read_config
 from plm.checkpoints.formats import find_weights
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import fill_model
-from plm.checkpoints.name_map import Source
 from plm.checkpoints.placing import StoredTensor, missing_names, place_tensors, plain_tensors
 from plm.checkpoints.report import LoadReport
+from plm.checkpoints.source import Source
 from plm.checkpoints.store import Checkpoint, choose_map, find_config, open_checkpoint
 from plm.config import to_dict
 from plm.errors import PlmError
@@ -153,7 +153,7 @@ def inspect(
         return _closed(path, config=config, overrides=overrides, problem=str(error))
     wanted = checkpoint.stored_heads() if heads is None else tuple(heads)
     try:
-        _, report = fill_model(checkpoint, heads=wanted, overrides=overrides or {}, dtype=None, device="cpu")
+        _, report = fill_model(checkpoint, heads=wanted, dtype=None, device="cpu")
     except PlmError as error:
         return _opened(checkpoint, wanted, report=None, problem=str(error))
     return _opened(checkpoint, wanted, report=report, problem=None)
@@ -201,7 +201,7 @@ def _closed(
         with suppress(PlmError):
             tensors = container.read(entry)
             known["tensors"] = tuple(plain_tensors(tensors))
-        raw, source = find_config(path, entry, config)
+        raw, source = find_config(path, entry, config, format_name=container.name)
         known["config"] = dict(raw)
         understood = read_config(raw, source=source, tensor_names=tensors, overrides=overrides)
         known |= {"model_type": understood.model_type, "notes": tuple(understood.notes)}

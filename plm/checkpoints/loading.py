@@ -10,19 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plm.checkpoints.name_map import Rule, Source, expand
+from plm.checkpoints.formats.finite import is_finite
+from plm.checkpoints.name_map import Rule, expand
 from plm.checkpoints.report import LoadReport
+from plm.checkpoints.sizes import POOLER, backbone_shapes, misfit, missing_tensors, read
 from plm.checkpoints.store import Checkpoint, open_checkpoint
 from plm.errors import CheckpointError, did_you_mean
 from plm.heads.head import HEADS
 from plm.heads.model import Model, build_model
-from plm.models.config import default_labels
 from plm.models.init import initialize
 
 logger = logging.getLogger(__name__)
-
-# Parts of a backbone that a checkpoint may lack: they belong to what sits on top.
-OPTIONAL_IN_BACKBONE = ("pooler.",)
 
 
 def load_model(
@@ -43,198 +41,163 @@ def load_model(
     head is initialised and reported.
     """
     checkpoint = open_checkpoint(path, config=config, overrides=overrides)
-    return fill_model(checkpoint, heads=heads, overrides=overrides or {}, dtype=dtype, device=device)
+    return fill_model(checkpoint, heads=heads, dtype=dtype, device=device)
 
 
 def fill_model(
     checkpoint: Checkpoint,
     *,
     heads: Collection[str] | None,
-    overrides: Mapping[str, Any],
     dtype: torch.dtype | None,
     device: torch.device | str,
 ) -> tuple[Model, LoadReport]:
-    """Build the model that a checkpoint and the wanted heads ask for, and fill it."""
-    wanted = checkpoint.stored_heads() if heads is None else tuple(heads)
-    source = checkpoint.source
-    model = build_model(checkpoint.config, wanted, pooler=_needs_pooler(checkpoint, wanted))
-    state = dict(model.named_parameters())
-    filled: dict[str, Tensor] = {}
-    mismatched: list[str] = []
-    parts = _parts_of(wanted)
-    for prefix, part in parts:
-        rules = checkpoint.name_map.parts.get(part, ())
-        for rule, number in expand(rules, max(source.count(part), 1)):
-            _fill(rule, number, part, prefix, source, state, filled, mismatched, checkpoint)
-    missing = [name for name in state if name not in filled]
-    _refuse_missing_backbone(missing, checkpoint)
-    _check_finite(checkpoint)
-    converted = {
-        name: tensor.to(device=device, dtype=dtype or tensor.dtype).contiguous() for name, tensor in filled.items()
-    }
-    model.load_state_dict(converted, strict=False, assign=True)
-    initialize(model, std=checkpoint.config.initializer_range, names=set(missing))
-    if missing:
-        stored = next(iter(converted.values())).dtype if converted else torch.float32
-        model.to(device=device, dtype=dtype or stored)
-    elif torch.device(device).type != "cpu":
-        model.to(device)  # constants that are no parameters
-    report = _report(checkpoint, filled, missing, mismatched, parts)
+    """Build the model that a checkpoint and the wanted heads ask for, and fill it. Arguments as in load_model."""
+    _refuse_missing_backbone(checkpoint)
+    config, wanted = checkpoint.config, checkpoint.stored_heads() if heads is None else tuple(heads)
+    needs_pooler = any(HEADS.get(head).needs_pooler(config) for head in wanted)
+    model = build_model(config, wanted, pooler=needs_pooler or _stores_pooler(checkpoint))
+    filling = _Filling(checkpoint, model)
+    filling.take_all(wanted)
+    if not wanted and model.backbone.pooler is None and POOLER in backbone_shapes(config):
+        filling.notes.append("no pooler is stored, so the model has no pooler_output")
+    _refuse_non_finite(checkpoint)
+    _assign(model, filling.filled, dtype=dtype, device=device)
+    report = filling.report()
+    if report.missing or report.mismatched:
+        logger.info("%s", report)
     return model.eval(), report
 
 
-def _parts_of(heads: Collection[str]) -> list[tuple[str, str]]:
-    """(prefix of our names, part of the table) of a model with these heads."""
-    parts = [("backbone.", "backbone")]
-    for head in heads:
-        for inner, part in HEADS.get(head).parts:
-            parts.append((f"heads.{head}.{inner}." if inner else f"heads.{head}.", part))
-    return parts
+class _Filling:
+    """Takes tensors out of a checkpoint for the parameters of a model, and keeps the account.
 
+    wanted: shapes by parameter name. filled: tensors by parameter name.
+    mismatched: parameters of heads whose stored shape is another one, with both shapes.
+    """
 
-def _needs_pooler(checkpoint: Checkpoint, heads: Collection[str]) -> bool:
-    rule = next((r for r in checkpoint.name_map.parts["backbone"] if r.names == ("pooler.dense.weight",)), None)
-    stored = rule is not None and checkpoint.source.find("backbone", rule, 0) is not None
-    return stored or any(HEADS.get(head).needs_pooler(checkpoint.config) for head in heads)
+    def __init__(self, checkpoint: Checkpoint, model: Model) -> None:
+        self.checkpoint = checkpoint
+        self.wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+        self.filled: dict[str, Tensor] = {}
+        self.mismatched: dict[str, str] = {}
+        self.notes = list(checkpoint.notes)
 
+    def take_all(self, heads: Collection[str]) -> None:
+        """Take what is stored for the backbone and these heads."""
+        source, parts = self.checkpoint.source, parts_of(heads)
+        for prefix, part in parts:
+            names = {name.removeprefix(prefix): None for name in self.wanted if name.startswith(prefix)}
+            for rule, number in expand(source.name_map.rules_of(part, names), max(source.count(part), 1)):
+                found = source.find(part, rule, number)
+                if found is not None and rule.applies(names, number):
+                    self._take(rule, found, [prefix + name for name in rule.ours_at(number)])
+        for name in self.wanted:
+            copy = source.find_copy(name)
+            if copy is not None and name not in self.filled:
+                self._take(Rule(name, copy), copy, [name])
+        for prefix, part in parts:
+            for rule in source.name_map.parts.get(part, ()):
+                if rule.tied_to is not None:
+                    self._settle_copy(prefix + rule.names[0], self.filled[rule.tied_to], source.find(part, rule, 0))
 
-def _fill(
-    rule: Rule,
-    number: int,
-    part: str,
-    prefix: str,
-    source: Source,
-    state: Mapping[str, Tensor],
-    filled: dict[str, Tensor],
-    mismatched: list[str],
-    checkpoint: Checkpoint,
-) -> None:
-    """Take one of their tensors and give it to ours, if both exist and fit."""
-    found = source.find(part, rule, number)
-    ours = [prefix + name.replace("{n}", str(number)) for name in rule.names]
-    if found is None:
-        return
-    if rule.tied_to is not None and ours[0] not in state:
-        _check_tied(source, found, rule.tied_to, state, filled, checkpoint)
-        return
-    if not all(name in state for name in ours):
-        return
-    tensor = source.take(found)
-    try:
-        tensors = rule.read(tensor)
-    except (RuntimeError, IndexError) as error:
-        raise CheckpointError(
-            f"{checkpoint.entry}: {source.original[found]}: shape {tuple(tensor.shape)}: {error}"
-        ) from error
-    for name, value in zip(ours, tensors, strict=True):
-        expected = tuple(state[name].shape)
-        if tuple(value.shape) == expected and value.is_floating_point():
-            filled[name] = value
-        elif part == "backbone" or not value.is_floating_point():
-            raise CheckpointError(
-                f"{checkpoint.entry}: {source.original[found]}: expected shape {expected}, floating point, for {name}, "
-                f"got {tuple(value.shape)}, {value.dtype}".replace("torch.", "")
-            )
-        else:
-            mismatched.append(f"{name} (stored {tuple(value.shape)}, wanted {expected})")
+    def _take(self, rule: Rule, found: str, ours: list[str]) -> None:
+        """Give one of their tensors to ours."""
+        source, entry = self.checkpoint.source, self.checkpoint.entry
+        source.used.add(found)
+        for name, tensor in zip(ours, read(rule, source, found, entry), strict=True):
+            stored, wanted = tuple(tensor.shape), self.wanted[name]
+            if stored == wanted and tensor.is_floating_point():
+                self.filled[name] = tensor
+            elif name.startswith("backbone.") or not tensor.is_floating_point():
+                raise misfit(entry, source, found, wanted=wanted, ours=name)
+            else:
+                self.mismatched[name] = f"{name} (stored {stored}, wanted {wanted})"
 
+    def _settle_copy(self, ours: str, original: Tensor, found: str | None) -> None:
+        """A copy that a tied model has no parameter for must equal its original; an untied one needs its own memory."""
+        if ours not in self.wanted:
+            if found is not None and not _is_same(self.checkpoint.source.take(found), original):
+                raise CheckpointError(
+                    f"{self.checkpoint.entry}: {self.checkpoint.source.original[found]} should repeat the word "
+                    "embeddings and does not: pass tie_word_embeddings=False to keep an output table of its own"
+                )
+        elif found is None:
+            self.filled[ours] = original.clone()
+            self.notes.append(f"{ours} is not stored and starts as a copy of the word embeddings")
+        elif self.filled[ours].data_ptr() == original.data_ptr():
+            self.filled[ours] = original.clone()
 
-def _check_tied(
-    source: Source,
-    found: str,
-    tied_to: str,
-    state: Mapping[str, Tensor],
-    filled: dict[str, Tensor],
-    checkpoint: Checkpoint,
-) -> None:
-    """A stored copy of another tensor must equal it; where the other is missing, it takes its place."""
-    copy = source.take(found)
-    if tied_to not in filled:
-        if tied_to in state and copy.shape == state[tied_to].shape:
-            filled[tied_to] = copy
-        return
-    original = filled[tied_to]
-    if copy.data_ptr() != original.data_ptr() and not torch.equal(copy, original):
-        raise CheckpointError(
-            f"{checkpoint.entry}: {source.original[found]} should repeat the word embeddings and does not: pass "
-            "tie_word_embeddings=False to keep an output table of its own"
+    def report(self) -> LoadReport:
+        """The account so far."""
+        checkpoint, source, name_map = self.checkpoint, self.checkpoint.source, self.checkpoint.name_map
+        reasons = {name: name_map.reason_to_ignore(name) for name in source if name not in source.used}
+        return LoadReport(
+            source=checkpoint.entry,
+            format=checkpoint.format.name,
+            layout=name_map.name,
+            model_type=checkpoint.config.model_type,
+            prefix=source.prefix("backbone"),
+            wrapper=source.wrapper,
+            loaded=tuple(self.filled),
+            missing=tuple(name for name in self.wanted if name not in self.filled and name not in self.mismatched),
+            mismatched=tuple(self.mismatched.values()),
+            unused=tuple(source.original[name] for name, reason in reasons.items() if reason is None),
+            ignored={source.original[name]: reason for name, reason in reasons.items() if reason is not None},
+            notes=tuple(self.notes),
         )
 
 
-def _refuse_missing_backbone(missing: Collection[str], checkpoint: Checkpoint) -> None:
-    inner = [name.removeprefix("backbone.") for name in missing if name.startswith("backbone.")]
-    lost = [name for name in inner if not name.startswith(OPTIONAL_IN_BACKBONE)]
-    if lost:
-        left = [name for name in checkpoint.source if name not in checkpoint.source.used]
-        wanted = _their_name(lost[0], checkpoint)
+def parts_of(heads: Collection[str]) -> list[tuple[str, str]]:
+    """(prefix of our names, part of the table) of a model with these heads, the backbone first."""
+    inside = [(f"heads.{head}.{inner}." if inner else f"heads.{head}.", part)
+              for head in heads for inner, part in HEADS.get(head).parts]  # fmt: skip
+    return [("backbone.", "backbone"), *inside]
+
+
+def _stores_pooler(checkpoint: Checkpoint) -> bool:
+    rules = checkpoint.name_map.parts["backbone"]
+    return any(rule.names == (POOLER,) and checkpoint.source.find("backbone", rule, 0) for rule in rules)
+
+
+def _refuse_missing_backbone(checkpoint: Checkpoint) -> None:
+    missing = missing_tensors(checkpoint.config, checkpoint.source)
+    if missing:
+        ours, theirs = next(iter(missing.items()))
         raise CheckpointError(
-            f"{checkpoint.entry}: {len(lost)} backbone tensors are missing, first {wanted!r} (here {lost[0]})"
-            f"{did_you_mean(wanted, left)}; a model with random layers is of no use"
+            f"{checkpoint.entry}: {len(missing)} backbone tensors are missing, first {theirs!r} (here {ours})"
+            f"{did_you_mean(theirs, checkpoint.source)}; a model with random layers is of no use"
         )
 
 
-def _their_name(ours: str, checkpoint: Checkpoint) -> str:
-    """What the source would call one of our backbone tensors."""
-    source = checkpoint.source
-    for rule, number in expand(checkpoint.name_map.parts["backbone"], checkpoint.config.num_hidden_layers):
-        if ours in (name.replace("{n}", str(number)) for name in rule.names):
-            return source.prefix("backbone") + rule.theirs.replace("{n}", str(number))
-    return ours
-
-
-def _check_finite(checkpoint: Checkpoint) -> None:
+def _refuse_non_finite(checkpoint: Checkpoint) -> None:
     """Refuse NaN and infinity. Formats that can look at their files without keeping them in memory do so themselves."""
-    source, scan = checkpoint.source, getattr(checkpoint.format, "non_finite", None)
-    used = {source.original[name]: name for name in source.used}
+    source, scan = checkpoint.source, checkpoint.format.non_finite
+    used = {source.original[name]: source.peek(name) for name in source.used}
     if scan is not None:
         bad = [name for name in scan(checkpoint.entry) if name in used]
     else:
-        bad = [original for original, name in used.items() if not _finite(source.peek(name))]
+        bad = [name for name, tensor in used.items() if not is_finite(tensor)]
     if bad:
         raise CheckpointError(
             f"{checkpoint.entry}: NaN or infinity in {', '.join(bad[:3])}: the file is damaged or its training diverged"
         )
 
 
-def _finite(tensor: Tensor) -> bool:
-    # One pass; a finite sum proves all finite, an infinite one may be an overflow of finite numbers.
-    return bool(torch.isfinite(tensor.sum(dtype=torch.float32))) or bool(torch.isfinite(tensor).all())
+def _assign(
+    model: Model, filled: Mapping[str, Tensor], *, dtype: torch.dtype | None, device: torch.device | str
+) -> None:
+    """Make tensors the parameters of a model, and initialise the others. dtype: None = one that holds all as stored."""
+    stored = {tensor.dtype for tensor in filled.values()}
+    if dtype is None:
+        dtype = stored.pop() if len(stored) == 1 else torch.float64 if torch.float64 in stored else torch.float32
+    tensors = {name: tensor.to(device=device, dtype=dtype).contiguous() for name, tensor in filled.items()}
+    model.load_state_dict(tensors, strict=False, assign=True)
+    new = {name for name, _ in model.named_parameters()} - tensors.keys()
+    initialize(model, std=model.config.initializer_range, names=new)
+    model.to(device=device, dtype=dtype)  # new parameters, and constants
 
 
-def _report(
-    checkpoint: Checkpoint,
-    filled: Mapping[str, Tensor],
-    missing: Collection[str],
-    mismatched: Collection[str],
-    parts: Collection[tuple[str, str]],
-) -> LoadReport:
-    source, name_map = checkpoint.source, checkpoint.name_map
-    left = [name for name in source if name not in source.used]
-    reasons = {name: name_map.reason_to_ignore(name) for name in left}
-    shown = {entry.split(" ", 1)[0] for entry in mismatched}
-    report = LoadReport(
-        source=checkpoint.entry,
-        format=checkpoint.format.name,
-        layout=name_map.name,
-        model_type=checkpoint.config.model_type,
-        prefix=source.prefix("backbone"),
-        wrapper=source.wrapper,
-        loaded=tuple(filled),
-        missing=tuple(name for name in missing if name not in shown),
-        mismatched=tuple(mismatched),
-        unused=tuple(source.original[name] for name in left if reasons[name] is None),
-        ignored={source.original[name]: reason for name in left if (reason := reasons[name]) is not None},
-        notes=tuple(checkpoint.notes),
-    )
-    if report.missing or report.mismatched:
-        logger.info("%s", report)
-    return report
-
-
-def with_labels(labels: Collection[str] | int | None) -> dict[str, Any]:
-    """Overrides that give a model its classes: names, a number, or nothing."""
-    if labels is None:
-        return {}
-    if isinstance(labels, int):
-        return {"id2label": default_labels(labels)}
-    return {"id2label": dict(enumerate(labels))}
+def _is_same(first: Tensor, second: Tensor) -> bool:
+    if first.data_ptr() == second.data_ptr():
+        return True
+    return first.dtype == second.dtype and torch.equal(first, second)

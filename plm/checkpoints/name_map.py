@@ -1,24 +1,30 @@
 """One table of names for each outside layout, read in both directions.
 
-A `Rule` pairs one of our names with one of theirs; a `NameMap` is a table of rules by part of the model. Reading walks
-the table and takes tensors out of the source; writing walks the same table with every transform undone.
+A `Rule` pairs one of our names with one of theirs; a `NameMap` is a table of rules by part of the model. Reading takes
+tensors out of a file (plm.checkpoints.source) and follows the rules; writing follows the same rules with every
+transform undone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from plm.checkpoints.transforms import Transform
-from plm.errors import CheckpointError
+from plm.errors import CheckpointError, ShapeError
 from plm.registry import Registry
 
-# Names that training frameworks put in front of everything.
+# A number as it stands in names: no more digits than any block needs, no leading zeros.
+_NUMBER = re.compile("(?<![0-9])(?:0|[1-9][0-9]{0,8})(?![0-9])")
+
+# Names that training frameworks put in front of everything, alone or one behind the other.
 WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "state_dict.")
 
 
@@ -31,27 +37,52 @@ class Rule:
     theirs: their name, with `{n}` where ours has it.
     transforms: applied in this order when reading, undone in reverse order when writing.
     aliases: other spellings of theirs, for reading only.
-    optional: True = a model may be complete without it.
-    tied_to: our full name of a tensor that this one only repeats; it is compared, not loaded, and never written.
+    tied_to: our full name of a tensor that this one only repeats, unless the model has both.
+    beside: one of ours, relative to its part, without which theirs is only a copy of what another rule names.
     """
 
     ours: str | tuple[str, ...]
     theirs: str
     transforms: tuple[Transform, ...] = ()
     aliases: tuple[str, ...] = ()
-    optional: bool = False
     tied_to: str | None = None
+    beside: str | None = None
+
+    @property
+    def is_copy(self) -> bool:
+        """True when theirs usually repeats another tensor."""
+        return self.tied_to is not None or self.beside is not None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Ours, always as a tuple."""
         return (self.ours,) if isinstance(self.ours, str) else self.ours
 
+    def ours_at(self, number: int) -> list[str]:
+        """Our names with `{n}` = number."""
+        return [name.replace("{n}", str(number)) for name in self.names]
+
+    def theirs_at(self, number: int) -> str:
+        """Their name with `{n}` = number."""
+        return self.theirs.replace("{n}", str(number))
+
+    def applies(self, names: Container[str], number: int) -> bool:
+        """True when a part has everything that the rule speaks of. names: ours of that part."""
+        return (self.beside is None or self.beside in names) and all(name in names for name in self.ours_at(number))
+
     def read(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        """Their tensor -> ours, one for each of `names`."""
-        for transform in self.transforms:
-            tensor = transform.read(tensor)
-        return tensor.chunk(len(self.names)) if len(self.names) > 1 else (tensor,)
+        """Their tensor -> ours, one for each of `names`. Raises ShapeError when it cannot be transformed or cut."""
+        count = len(self.names)
+        try:
+            for transform in self.transforms:
+                tensor = transform.read(tensor)
+        except (RuntimeError, IndexError) as error:
+            raise ShapeError(f"shape {tuple(tensor.shape)} cannot be read as {self.names[0]}: {error}") from error
+        if count == 1:
+            return (tensor,)
+        if tensor.dim() == 0 or tensor.shape[0] % count:
+            raise ShapeError(f"shape {tuple(tensor.shape)} cannot be cut into {count} equal parts")
+        return tensor.chunk(count)
 
     def write(self, tensors: Sequence[Tensor]) -> Tensor:
         """Ours -> their tensor."""
@@ -59,6 +90,16 @@ class Rule:
         for transform in reversed(self.transforms):
             tensor = transform.write(tensor)
         return tensor
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one of their names belongs: part of the table, rule, number for `{n}`, and what stood in front."""
+
+    part: str
+    rule: Rule
+    number: int
+    prefix: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +117,8 @@ class NameMap:
     refused: (pattern with *, reason) of tensors without which the model would be another one.
     activations: what `hidden_act` means in this source where it is not what it says ("gelu" may be the tanh form).
     defaults: config values where the config file is silent: what this source has in its code instead.
-    writable: True = `convert --to` may write it.
+    has_config: False = the source comes without a config file; tensors and `defaults` tell everything.
+    layouts: names in plm.checkpoints.saving.TARGETS that write this table.
     """
 
     name: str
@@ -91,11 +133,21 @@ class NameMap:
     refused: tuple[tuple[str, str], ...] = ()
     activations: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    writable: bool = False
+    has_config: bool = True
+    layouts: tuple[str, ...] = ()
 
     def prefixes_of(self, part: str) -> tuple[str, ...]:
         """Prefixes that names of a part may carry."""
         return self.prefixes if part == "backbone" else self.head_prefixes
+
+    def rules_of(self, part: str, ours: Iterable[str]) -> tuple[Rule, ...]:
+        """The rules of a part. A part that the table does not know, of a head from elsewhere, keeps our names.
+
+        ours: names of the part's parameters, relative to it.
+        """
+        if part in self.parts:
+            return self.parts[part]
+        return tuple(Rule(name, f"{part}.{name}") for name in ours)
 
     def reason_to_ignore(self, name: str) -> str | None:
         """Why a tensor is no weight of the model, or None."""
@@ -109,95 +161,66 @@ class NameMap:
                 return name[: -len(theirs)] + ours
         return name
 
+    def unwrap(self, name: str) -> tuple[str, str]:
+        """A name of the source as (what a training framework put in front, the rest in the spelling of the rules)."""
+        wrapper, rest = "", name
+        while not self.knows(self.spell(rest)):
+            prefix = next((prefix for prefix in WRAPPERS if rest.startswith(prefix)), None)
+            if prefix is None:
+                break
+            wrapper, rest = wrapper + prefix, rest[len(prefix) :]
+        return wrapper, self.spell(rest)
+
+    def knows(self, name: str) -> bool:
+        """True when a name in the spelling of the rules belongs somewhere."""
+        return any(template in self._known for template, _ in _templates(name)) or any(
+            name.endswith(theirs) for theirs, _, _ in self._known_endings
+        )
+
+    def places(self, name: str) -> list[Place]:
+        """Everywhere a name in the spelling of the rules may belong; heads of one kind share names."""
+        found = [
+            Place(part, rule, number, prefix)
+            for template, number in _templates(name)
+            for part, rule, prefix in self._known.get(template, ())
+        ]
+        return found or [
+            Place(part, rule, 0, name.removesuffix(theirs))
+            for theirs, part, rule in self._known_endings
+            if name.endswith(theirs)
+        ]
+
+    @cached_property
+    def _known(self) -> Mapping[str, Sequence[tuple[str, Rule, str]]]:
+        """Every name with `{n}` that the rules know -> (part, rule, prefix)."""
+        known: dict[str, list[tuple[str, Rule, str]]] = {}
+        for part, rule, theirs in self._spellings():
+            for prefix in self.prefixes_of(part):
+                known.setdefault(prefix + theirs, []).append((part, rule, prefix))
+        return known
+
+    @cached_property
+    def _known_endings(self) -> Sequence[tuple[str, str, Rule]]:
+        """(their name, part, rule) of parts before whose names anything may stand."""
+        return [(theirs, part, rule) for part, rule, theirs in self._spellings() if "*" in self.prefixes_of(part)]
+
+    def _spellings(self) -> Iterator[tuple[str, Rule, str]]:
+        """(part, rule, their name) with every alias."""
+        for part, rules in self.parts.items():
+            for rule in rules:
+                for theirs in (rule.theirs, *rule.aliases):
+                    yield part, rule, theirs
+
 
 MAPS: Registry[NameMap] = Registry("checkpoint layout")
 
 
-class Source:
-    """Tensors of one checkpoint, with wrappers taken off and spellings unified, and a record of which were used.
-
-    Raises CheckpointError when two tensors end up under one name with different values.
-    """
-
-    def __init__(self, tensors: Mapping[str, Tensor], name_map: NameMap) -> None:
-        self.wrapper = _wrapper(tensors, name_map)
-        self.original: dict[str, str] = {}
-        self.used: set[str] = set()
-        self._tensors: dict[str, Tensor] = {}
-        for name, tensor in tensors.items():
-            spelled = name_map.spell(name.removeprefix(self.wrapper))
-            if spelled in self._tensors and not torch.equal(self._tensors[spelled], tensor):
-                raise CheckpointError(f"{name!r} and {self.original[spelled]!r} are the same tensor with other values")
-            self._tensors[spelled] = tensor
-            self.original[spelled] = name
-        self.name_map = name_map
-        self._prefixes = {part: self._find_prefix(part) for part in name_map.parts}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._tensors
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def prefix(self, part: str) -> str:
-        """The prefix that names of a part carry in this source."""
-        return self._prefixes[part]
-
-    def has(self, part: str) -> bool:
-        """True when any tensor of a part is there. A part may share its names with another part."""
-        return any(
-            self.find(part, rule, 0) is not None for rule in self.name_map.parts.get(part, ()) if not rule.tied_to
-        )
-
-    def find(self, part: str, rule: Rule, number: int) -> str | None:
-        """The source's name for a rule, with `{n}` = number, or None."""
-        prefix = self._prefixes[part]
-        for template in (rule.theirs, *rule.aliases):
-            name = prefix + template.replace("{n}", str(number))
-            if name in self._tensors:
-                return name
-        return None
-
-    def take(self, name: str) -> Tensor:
-        """The tensor of that name, marked as used."""
-        self.used.add(name)
-        return self._tensors[name]
-
-    def peek(self, name: str) -> Tensor:
-        """The tensor of that name, not marked."""
-        return self._tensors[name]
-
-    def count(self, part: str) -> int:
-        """How many numbers `{n}` takes in a part: one more than the highest."""
-        highest = -1
-        for rule in self.name_map.parts.get(part, ()):
-            for template in (rule.theirs, *rule.aliases):
-                if "{n}" in template:
-                    highest = max(highest, *self._numbers(self._prefixes[part] + template), -1)
-        return highest + 1
-
-    def _numbers(self, template: str) -> list[int]:
-        before, _, after = template.partition("{n}")
-        return [
-            int(middle)
-            for name in self._tensors
-            if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
-            if (middle := name[len(before) : len(name) - len(after)]).isdecimal() and len(middle) < 7
-        ]
-
-    def _find_prefix(self, part: str) -> str:
-        """The allowed prefix under which most names of a part are found."""
-        choices = list(self.name_map.prefixes_of(part))
-        templates = [name for rule in self.name_map.parts[part] for name in (rule.theirs, *rule.aliases)]
-        if "*" in choices:
-            choices.remove("*")
-            first = templates[0].replace("{n}", "0")
-            choices += [name.removesuffix(first) for name in self._tensors if name.endswith(first)]
-        hits = {
-            prefix: sum(prefix + template.replace("{n}", "0") in self._tensors for template in templates)
-            for prefix in choices
-        }
-        return max(hits, key=lambda prefix: hits[prefix])
+def table_for(layout: str, model_type: str) -> NameMap | None:
+    """The table with which a layout (a name in plm.checkpoints.saving.TARGETS) writes a family; None = it cannot."""
+    return next(
+        (table for _, table in MAPS.items() if layout in table.layouts and model_type in table.families),
+        None,
+    )
 
 
 def expand(rules: Collection[Rule], count: int) -> Iterator[tuple[Rule, int]]:
@@ -217,10 +240,10 @@ def write_part(
     """
     written: dict[str, Tensor] = {}
     covered: set[str] = set()
-    for rule, number in expand(name_map.parts.get(part, ()), count):
-        names = [name.replace("{n}", str(number)) for name in rule.names]
-        if all(name in state for name in names):
-            written[prefix + rule.theirs.replace("{n}", str(number))] = rule.write([state[name] for name in names])
+    for rule, number in expand(name_map.rules_of(part, state), count):
+        if rule.applies(state, number):
+            names = rule.ours_at(number)
+            written[prefix + rule.theirs_at(number)] = rule.write([state[name] for name in names])
             covered.update(names)
     left = [name for name in state if name not in covered]
     if left:
@@ -230,42 +253,13 @@ def write_part(
 
 def score(tensors: Collection[str], name_map: NameMap) -> float:
     """Share of a source's names that a table knows, ignored ones left out: the best table explains the most."""
-    known = {prefix + template for part, rules in name_map.parts.items() for prefix in name_map.prefixes_of(part)
-             for rule in rules for template in (rule.theirs, *rule.aliases)}  # fmt: skip
-    names = [name for name in tensors if name_map.reason_to_ignore(name) is None]
-    hits = sum(_generic(name_map.spell(_unwrap(name)), known) for name in names)
-    return hits / max(len(names), 1)
+    names = [name_map.unwrap(name)[1] for name in tensors]
+    names = [name for name in names if name_map.reason_to_ignore(name) is None]
+    return sum(map(name_map.knows, names)) / max(len(names), 1)
 
 
-def _generic(name: str, known: Collection[str]) -> bool:
-    """Is a name in a set of templates, with any one of its numbers read as `{n}`?"""
-    if name in known:
-        return True
-    start = 0
-    while start < len(name):
-        if not name[start].isdecimal():
-            start += 1
-            continue
-        end = start
-        while end < len(name) and name[end].isdecimal():
-            end += 1
-        if name[:start] + "{n}" + name[end:] in known:
-            return True
-        start = end
-    return False
-
-
-def _unwrap(name: str) -> str:
-    stripped = name
-    while any(stripped.startswith(wrapper) for wrapper in WRAPPERS):
-        stripped = stripped.removeprefix(next(w for w in WRAPPERS if stripped.startswith(w)))
-    return stripped
-
-
-def _wrapper(tensors: Mapping[str, Tensor], name_map: NameMap) -> str:
-    """The run of wrapper prefixes that all weights carry, or an empty string."""
-    names = [name for name in tensors if name_map.reason_to_ignore(name) is None]
-    wrapper = ""
-    while names and any(all(name.startswith(wrapper + one) for name in names) for one in WRAPPERS):
-        wrapper += next(one for one in WRAPPERS if all(name.startswith(wrapper + one) for name in names))
-    return wrapper
+def _templates(name: str) -> Iterator[tuple[str, int]]:
+    """A name as it is, and with each of its numbers in turn as `{n}`: "h.0.ln_1" -> "h.{n}.ln_1", "h.0.ln_{n}"."""
+    yield name, 0
+    for number in _NUMBER.finditer(name):
+        yield f"{name[: number.start()]}{{n}}{name[number.end() :]}", int(number[0])

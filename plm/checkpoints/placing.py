@@ -8,7 +8,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from plm.checkpoints.name_map import Rule, Source, expand
+from plm.checkpoints.name_map import Rule, expand
+from plm.checkpoints.source import Source
 from plm.heads.head import HEADS
 
 Role = Literal["weight", "copy", "ignored", "unknown"]
@@ -56,7 +57,7 @@ def place_tensors(source: Source, heads: Collection[str]) -> list[StoredTensor]:
     """
     rules: dict[str, tuple[str, Rule, int]] = {}
     for part in _parts_in_order(source, heads):
-        for rule, number in expand(source.name_map.parts[part], count_of(source, part)):
+        for rule, number in expand(source.name_map.parts[part], source.count(part) or 1):
             name = source.find(part, rule, number)
             if name is not None:
                 rules.setdefault(name, (part, rule, number))
@@ -75,7 +76,7 @@ def missing_names(source: Source, layers: int | None = None) -> list[str]:
     to another kind of model and do not count.
     """
     rules = source.name_map.parts["backbone"]
-    count = min(layers, len(source.original) + 1) if layers is not None else count_of(source, "backbone")
+    count = source.count("backbone") if layers is None else min(layers, len(source.original) + 1)  # a config may lie
     places = [(rule, number) for rule, number in expand(rules, count) if "{n}" in rule.theirs and rule.tied_to is None]
     found = {(rule, number): source.find("backbone", rule, number) is not None for rule, number in places}
     used = {rule for (rule, _), is_there in found.items() if is_there}
@@ -85,11 +86,6 @@ def missing_names(source: Source, layers: int | None = None) -> list[str]:
         for rule, number in places
         if rule in used and not found[rule, number]
     ]
-
-
-def count_of(source: Source, part: str) -> int:
-    """Numbers to look for in a part. A name may claim any number of blocks; no more than tensors can be there."""
-    return min(max(source.count(part), 1), len(source.original) + 1)
 
 
 def _parts_in_order(source: Source, heads: Collection[str]) -> list[str]:
@@ -106,7 +102,7 @@ def _placed(source: Source, name: str, place: tuple[str, Rule, int] | None) -> S
         return _described(original, tensor, role="unknown" if reason is None else "ignored", reason=reason)
     part, rule, number = place
     ours = tuple(one.replace("{n}", str(number)) for one in rule.names)
-    role: Role = "weight" if rule.tied_to is None else "copy"
+    role: Role = "copy" if rule.is_copy else "weight"
     return _described(original, tensor, role=role, part=part, ours=ours)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from plm.checkpoints.config_map import write_config
 from plm.checkpoints.formats import FORMATS
 from plm.checkpoints.formats.replacing import replacing
 from plm.checkpoints.formats.safetensors import write as write_safetensors
+from plm.checkpoints.hub import CONFIG_FILES
+from plm.checkpoints.loading import parts_of
 from plm.checkpoints.maps import MAPS
-from plm.checkpoints.name_map import write_part
+from plm.checkpoints.name_map import NameMap, table_for, write_part
 from plm.config import write_json
 from plm.errors import CheckpointError
 from plm.heads.head import HEADS
@@ -26,23 +29,33 @@ from plm.registry import Registry
 
 DEFAULT_SHARD_SIZE = 5 * 2**30
 
-PREFIXES = {"bert": "bert.", "nezha": "nezha.", "tinybert": "bert.", "openai-gpt": "transformer."}
+# What Google's modeling.py reads from bert_config.json.
+GOOGLE_KEYS = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size",
+    "initializer_range",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One row of TARGETS: a layout that plm writes.
+    """One row of TARGETS: a layout that plm writes. Tables of names say themselves which layouts they write.
 
-    maps: table of names by model type. format: container in FORMATS. config_file: its name.
-    prefix: model type and whether there is a head -> what stands before backbone names.
-    write_config: (our config, heads, dtype) -> content of the config file.
+    format: container in FORMATS. config_file: name of the config, and by model type in `config_files` where it is
+        another one.
+    prefix: (table, model type, whether there is a head) -> what stands before backbone names.
+    write_config: (our config, heads, dtype=, activations=) -> content of the config file; see write_config.
     """
 
-    maps: Mapping[str, str]
     format: str
     config_file: str
-    prefix: Callable[[str, bool], str]
+    config_files: Mapping[str, str] = field(default_factory=dict)
+    prefix: Callable[[NameMap, str, bool], str]
     write_config: Callable[..., dict[str, Any]]
+
+    def config_name(self, model_type: str) -> str:
+        """Name of the config file for a family."""
+        return self.config_files.get(model_type, self.config_file)
 
 
 TARGETS: Registry[Target] = Registry("layout to write")
@@ -54,99 +67,127 @@ def save_model(
     """Write config and weights of a model into a folder, all or nothing.
 
     Everything is written aside first and put in place at the end, so a full disk or Ctrl-C leaves the old files.
-    Raises UnknownNameError for an unknown layout, CheckpointError when it cannot hold this model.
+    Raises UnknownNameError for an unknown layout, CheckpointError when it cannot hold this model, and when other files
+    in the folder would be read instead of the new ones.
     """
     target = TARGETS.get(layout)
     tensors = model_tensors(model, target, layout)
-    content = target.write_config(model.config, tuple(model.heads), dtype=str(model.dtype).removeprefix("torch."))
-    write = FORMATS.get(target.format).write
-    assert write is not None
-    if target.format == "safetensors":
+    config_name = target.config_name(model.config.model_type)
+    _refuse_hidden(folder, target, config_name)
+    container = FORMATS.get(target.format)
+    write = container.write
+    assert write is not None, "TARGETS lists formats that can be written"
+    if write is write_safetensors:
         write = partial(write_safetensors, max_shard_size=max_shard_size)
-    folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder) as new, tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
-        config_file = Path(aside) / target.config_file
-        write_json(config_file, content)
+        config_file = Path(aside) / config_name
+        write_json(config_file, config_content(model, target, layout))
         for file in (config_file, *write(Path(aside), tensors)):  # an index of shards comes last, and stays last
             new.adopt(file)
-        return new.commit(stale=STALE.get(target.format, ()))
-
-
-# What an earlier save of the same format may have left beside the new files.
-STALE = {"safetensors": ("model-?????-of-?????.safetensors", "model.safetensors", "model.safetensors.index.json")}
+        return new.commit(stale=container.stale)
 
 
 def model_tensors(model: Model, target: Target, layout: str) -> dict[str, Tensor]:
-    """All weights of a model under the names of a layout."""
-    model_type = model.config.model_type
-    if model_type not in target.maps:
-        raise CheckpointError(f"the layout {layout!r} has no names for {model_type} (it has: {', '.join(target.maps)})")
-    name_map = MAPS.get(target.maps[model_type])
+    """All weights of a model under the names of a layout. Raises CheckpointError when one has no name there."""
+    table = _table(model.config, layout)
+    strangers = [head for head in model.heads if head not in HEADS]
+    if strangers:
+        raise CheckpointError(f"the layout {layout!r} has no names for the head {strangers[0]!r}")
     state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    prefix = target.prefix(table, model.config.model_type, len(model.heads) > 0)
     written: dict[str, Tensor] = {}
-    parts = [("backbone.", "backbone", target.prefix(model_type, len(model.heads) > 0))]
-    for head in model.heads:
-        if head not in HEADS:
-            raise CheckpointError(f"the layout {layout!r} has no names for the head {head!r}: save one model a task")
-        for inner, part in HEADS.get(head).parts:
-            parts.append((f"heads.{head}.{inner}." if inner else f"heads.{head}.", part, name_map.head_prefixes[0]))
-    for ours, part, theirs in parts:
+    for ours, part in parts_of(tuple(model.heads)):
         inside = {name.removeprefix(ours): tensor for name, tensor in state.items() if name.startswith(ours)}
-        if not inside:
-            continue
-        count = model.config.num_hidden_layers + 1
-        written |= write_part(name_map, part, inside, count=count, prefix=theirs)
+        named = write_part(
+            table,
+            part,
+            inside,
+            count=model.config.num_hidden_layers + 1,
+            prefix=prefix if part == "backbone" else table.head_prefixes[0],
+        )
+        twice = named.keys() & written.keys()
+        if twice:
+            raise CheckpointError(
+                f"the layout {layout!r} calls tensors of several heads {min(twice)!r}: save one model a task"
+            )
+        written |= named
     return written
 
 
-def _family_prefix(model_type: str, has_head: bool) -> str:
-    """transformers stores bare models without prefix."""
-    return PREFIXES.get(model_type, "") if has_head else ""
+def config_content(model: Model, target: Target, layout: str) -> dict[str, Any]:
+    """What the config file of a layout says about a model."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    activations = _table(model.config, layout).activations
+    return target.write_config(model.config, tuple(model.heads), dtype=dtype, activations=activations)
 
 
-def _always(prefix: str, model_type: str, has_head: bool) -> str:
+def _table(config: ModelConfig, layout: str) -> NameMap:
+    table = table_for(layout, config.model_type)
+    if table is None:
+        known = dict.fromkeys(family for _, one in MAPS.items() if layout in one.layouts for family in one.families)
+        raise CheckpointError(
+            f"the layout {layout!r} has no names for {config.model_type} (it has: {', '.join(known)})"
+        )
+    return table
+
+
+def _refuse_hidden(folder: Path, target: Target, config_name: str) -> None:
+    """Raise CheckpointError for files that would be found before the new ones when the folder is loaded."""
+    earlier = FORMATS.names()[: FORMATS.names().index(target.format)]
+    hiding = [entry for name in earlier for entry in FORMATS.get(name).find(folder)]
+    hiding += [folder / name for name in CONFIG_FILES[: CONFIG_FILES.index(config_name)] if (folder / name).is_file()]
+    if hiding:
+        raise CheckpointError(
+            f"{folder}: {hiding[0].name} would be read instead of what is to be written ({target.format}, "
+            f"{config_name}); delete it or name another folder"
+        )
+
+
+def _as_transformers(table: NameMap, model_type: str, has_head: bool) -> str:
+    """transformers puts the family's name before the backbone of a model with a head, and nothing before a bare one."""
+    if not has_head and "" in table.prefixes:
+        return ""
+    return {"nezha": "nezha."}.get(model_type, table.prefixes[0])
+
+
+def _always(prefix: str, table: NameMap, model_type: str, has_head: bool) -> str:
     return prefix
 
 
-def _google_config(config: ModelConfig, heads: tuple[str, ...], *, dtype: str) -> dict[str, Any]:
-    """bert_config.json: the fields that Google's code reads, plus ours that differ from its constants."""
-    values = write_config(config, heads, dtype=dtype)
-    for key in ("model_type", "dtype", "architectures", "is_decoder", "tie_word_embeddings", "pad_token_id"):
-        if key != "is_decoder" or not values.get(key):
-            values.pop(key, None)
-    if config.model_type == "nezha":
-        values["use_relative_position"] = True
-    # Google's "gelu" is the tanh form; the erf form has no name there, and ours reads back as what it is.
-    values["hidden_act"] = {"gelu_new": "gelu", "gelu": "gelu_erf"}.get(config.hidden_act, config.hidden_act)
-    return values
+def _google_config(
+    config: ModelConfig, heads: Collection[str], *, dtype: str, activations: Mapping[str, str]
+) -> dict[str, Any]:
+    """bert_config.json: the fields that Google's code reads, plus ours that differ from the usual."""
+    values = write_config(config, heads, dtype=dtype, activations=activations)
+    usual = {f.name: f.default for f in dataclasses.fields(config)} | {"is_decoder": False}
+    relative = {"use_relative_position": True} if config.model_type == "nezha" else {}
+    return relative | {
+        name: value
+        for name, value in values.items()
+        if name in GOOGLE_KEYS or (name in usual and value != usual[name]) or name == "label2id"
+    }
 
 
-def _huawei_config(config: ModelConfig, heads: tuple[str, ...], *, dtype: str) -> dict[str, Any]:
-    """The config.json or bert_config.json of Huawei's PyTorch code, whose "gelu" is the erf form."""
-    values = write_config(config, heads, dtype=dtype)
-    if config.model_type == "nezha":
-        values["use_relative_position"] = True
-    if config.model_type == "tinybert":
-        values |= {"cell": {}, "emb_size": config.hidden_size, "structure": [], "pre_trained": "", "training": ""}
-    return values
+def _huawei_config(
+    config: ModelConfig, heads: Collection[str], *, dtype: str, activations: Mapping[str, str]
+) -> dict[str, Any]:
+    """The config of Huawei's PyTorch code, which is that of transformers but for the mark of NEZHA."""
+    values = write_config(config, heads, dtype=dtype, activations=activations)
+    return values | ({"use_relative_position": True} if config.model_type == "nezha" else {})
 
-
-_BERT_KIN = {"bert": "huggingface", "nezha": "huggingface", "tinybert": "huggingface"}
 
 TARGETS.add(
     "huggingface",
     Target(
-        maps={**_BERT_KIN, "openai-gpt": "huggingface-gpt1"},
         format="safetensors",
         config_file="config.json",
-        prefix=_family_prefix,
+        prefix=_as_transformers,
         write_config=write_config,
     ),
 )
 TARGETS.add(
     "google-tf1",
     Target(
-        maps={"bert": "google-tf1", "nezha": "google-tf1"},
         format="tf_checkpoint",
         config_file="bert_config.json",
         prefix=partial(_always, ""),
@@ -156,9 +197,9 @@ TARGETS.add(
 TARGETS.add(
     "huawei",
     Target(
-        maps=_BERT_KIN,
         format="torch_bin",
         config_file="config.json",
+        config_files={"nezha": "bert_config.json"},
         prefix=partial(_always, "bert."),
         write_config=_huawei_config,
     ),
@@ -166,7 +207,6 @@ TARGETS.add(
 TARGETS.add(
     "openai",
     Target(
-        maps={"openai-gpt": "openai"},
         format="openai_npy",
         config_file="config.json",
         prefix=partial(_always, ""),

@@ -14,6 +14,7 @@ from torch import Tensor
 from plm.checkpoints.companions import carry_tokenizer, write_tokenizer
 from plm.checkpoints.conversion import require_whole
 from plm.checkpoints.destination import filling
+from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.inspection import readable_size
 from plm.checkpoints.loading import load_model
@@ -71,7 +72,7 @@ def shrink(
     keep_tokens: Path | Iterable[str] | int | None = None,
     texts: Path | Iterable[str] | None = None,
     keep_characters: bool = True,
-    dtype: torch.dtype | None = None,
+    dtype: str | torch.dtype = "auto",
     layout: str = "huggingface",
     overwrite: bool = False,
 ) -> ShrinkReport:
@@ -82,14 +83,15 @@ def shrink(
     keep_tokens: the tokens to keep, or a file with one token a line; or how many of the most frequent ones of `texts`.
     texts: what the model will read, or a file with one text a line; without a number, all their tokens are kept.
     keep_characters: True keeps all tokens of one character too, so that few words become unknown.
-    dtype: of all parameters; None = as stored. layout: a name in TARGETS.
+    dtype: of all parameters: "float32", "bfloat16", "float16", or "auto" for the type stored.
+    layout: a name in TARGETS.
     overwrite: True = `destination` may hold other files.
 
     Special tokens are always kept. With all layers kept, texts of kept tokens get the logits that they had.
     Raises ConfigError for layers that are not there and when nothing is to be done, TokenizerError for tokens that are
     not there, CheckpointError as plm.checkpoints.conversion.convert and for numbers too large for `dtype`.
     """
-    if keep_layers is None and keep_tokens is None and texts is None and dtype is None:
+    if keep_layers is None and keep_tokens is None and texts is None and as_dtype(dtype) is None:
         raise ConfigError("nothing to shrink: give keep_layers, keep_tokens, texts or dtype")
     source, destination = resolve(name_or_path), Path(destination)
     with filling(destination, source=source, layout=layout, overwrite=overwrite) as folder:
@@ -100,7 +102,7 @@ def shrink(
         if keep_tokens is not None or texts is not None:
             rows_before = model.config.vocab_size
             tokenizer, rows = _pruned(source, keep_tokens, texts, keep_characters=keep_characters, rows=rows_before)
-        smaller = smaller_model(model, layers=layers, rows=rows, dtype=dtype)
+        smaller = smaller_model(model, layers=layers, rows=rows, dtype=as_dtype(dtype))
         save_model(smaller, folder, layout=layout)
         remark = None
         if tokenizer is None:

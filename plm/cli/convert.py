@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from plm.auto.models import as_dtype
 from plm.checkpoints.conversion import convert
 from plm.checkpoints.saving import DEFAULT_SHARD_SIZE
 from plm.cli.output import examples, json_option, show
@@ -65,7 +64,7 @@ def command(
         heads=heads or None,
         config=config,
         overrides=parse_settings(settings),
-        dtype=as_dtype(dtype),
+        dtype=dtype,
         max_shard_size=shard_size,
         verify=verify,
         overwrite=overwrite,

@@ -15,6 +15,7 @@ from plm.cli.columns import as_column
 from plm.cli.output import examples
 from plm.config import write_text
 from plm.data import FORMATS, Columns, Example, read_examples
+from plm.data.tsv import tsv_row
 from plm.errors import DataError
 from plm.pipelines import TASKS, pipeline
 
@@ -116,8 +117,6 @@ def _as_jsonl(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _as_tsv(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """A header and one line each; what is no text or number is written as JSON, tabs and line ends as \\t and \\n."""
-    yield "\t".join(rows[0])
-    for row in rows:
-        cells = (cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False) for cell in row.values())
-        yield "\t".join(cell.replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n") for cell in cells)
+    """A header, and one line for each row."""
+    yield tsv_row(rows[0])
+    yield from (tsv_row(row.values()) for row in rows)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from plm.auto.models import as_dtype
 from plm.checkpoints.shrink import shrink
 from plm.cli.output import examples, json_option, show
 from plm.cli.sources import dtype_option, layout_option, overwrite_option
@@ -14,15 +13,15 @@ from plm.cli.sources import dtype_option, layout_option, overwrite_option
 
 @click.command(
     epilog=examples(
-        "plm shrink bert-base-chinese half --layers 6",
-        "plm shrink bert-base-chinese narrow --layers 0,2,4,6,8,11 --dtype float16",
+        "plm shrink bert-base-chinese half --keep-layers 6",
+        "plm shrink bert-base-chinese narrow --keep-layers 0,2,4,6,8,11 --dtype float16",
         "plm shrink bert-base-uncased medical --texts corpus.txt --most-frequent 8000",
     )
 )
 @click.argument("source")
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--layers", help="How many to keep from the bottom (6), or which (0,2,4).")
-@click.option("--tokens", type=click.Path(path_type=Path), help="File of tokens to keep, one a line.")
+@click.option("--keep-layers", "layers", help="How many to keep from the bottom (6), or which (0,2,4).")
+@click.option("--keep-tokens", "tokens", type=click.Path(path_type=Path), help="File of tokens to keep, one a line.")
 @click.option("--texts", type=click.Path(path_type=Path), help="File of texts, one a line, whose tokens are kept.")
 @click.option("--most-frequent", type=click.IntRange(min=1), help="Keep only so many of the tokens in --texts.")
 @click.option("--drop-characters", is_flag=True, help="Do not keep tokens of one character that are not asked for.")
@@ -49,7 +48,7 @@ def command(
     remaining words get the same results. Removed layers change results: fine-tune or distil afterwards.
     """
     if tokens is not None and most_frequent is not None:
-        raise click.UsageError("--tokens and --most-frequent: give one of them")
+        raise click.UsageError("--keep-tokens and --most-frequent: give one of them")
     report = shrink(
         source,
         destination,
@@ -57,7 +56,7 @@ def command(
         keep_tokens=most_frequent if tokens is None else tokens,
         texts=texts,
         keep_characters=not drop_characters,
-        dtype=as_dtype(dtype),
+        dtype=dtype,
         layout=layout,
         overwrite=overwrite,
     )
@@ -71,5 +70,5 @@ def parse_layers(text: str | None) -> int | list[int] | None:
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise click.BadParameter(f"expected 6, or 0,2,4, got {text!r}", param_hint="--layers") from None
+        raise click.BadParameter(f"expected 6, or 0,2,4, got {text!r}", param_hint="--keep-layers") from None
     return numbers if "," in text else numbers[0]

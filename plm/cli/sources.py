@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from plm.auto.models import DTYPES
+from plm.checkpoints.dtypes import DTYPES
 from plm.checkpoints.saving import TARGETS
 from plm.heads.head import HEADS
 from plm.heads.model import Model  # noqa: F401 - its imports fill HEADS

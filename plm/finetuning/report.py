@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from plm.data import Example
+from plm.data.tsv import tsv_row
 from plm.metrics.classification import ProblemType
 from plm.training import TrainingReport
 
@@ -61,17 +62,33 @@ def predictions_table(
 
     logits: (examples, outputs). Several labels of one text stand between "|".
     """
-    rows = ["line\tlabel\tpredicted\tprobability"]
+    say = _ANSWERS[problem_type]
+    lines = [tsv_row(("line", "label", "predicted", "probability"))]
     for example, row in zip(examples, logits, strict=True):
-        if problem_type == "regression":
-            predicted, probability = f"{float(row[0]):.6g}", ""
-        elif problem_type == "multi_label_classification":
-            chosen = [place for place, value in enumerate(row.tolist()) if value > 0]
-            predicted = "|".join(labels[place] for place in chosen)
-            probability = "|".join(f"{float(row[place].sigmoid()):.4f}" for place in chosen)
-        else:
-            best = int(row.argmax())
-            predicted, probability = labels[best], f"{float(row.softmax(0)[best]):.4f}"
         label = "|".join(example.label) if isinstance(example.label, tuple) else example.label
-        rows.append(f"{example.line}\t{label}\t{predicted}\t{probability}")
-    return "\n".join(rows) + "\n"
+        lines.append(tsv_row((example.line, label, *say(row, labels))))
+    return "\n".join(lines) + "\n"
+
+
+def _one_class(logits: Tensor, labels: Sequence[str]) -> tuple[str, str]:
+    chances = logits.softmax(0)
+    best = int(chances.argmax())
+    return labels[best], f"{float(chances[best]):.4f}"
+
+
+def _several_classes(logits: Tensor, labels: Sequence[str]) -> tuple[str, str]:
+    chosen = [place for place, value in enumerate(logits.tolist()) if value > 0]
+    chances = logits.sigmoid().tolist()
+    return "|".join(labels[place] for place in chosen), "|".join(f"{chances[place]:.4f}" for place in chosen)
+
+
+def _number(logits: Tensor, labels: Sequence[str]) -> tuple[str, str]:
+    return f"{float(logits[0]):.6g}", ""
+
+
+# (outputs of one text, class names) -> what is predicted, its probability
+_ANSWERS: Mapping[ProblemType, Callable[[Tensor, Sequence[str]], tuple[str, str]]] = {
+    "single_label_classification": _one_class,
+    "multi_label_classification": _several_classes,
+    "regression": _number,
+}

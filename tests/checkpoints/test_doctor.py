@@ -152,6 +152,11 @@ def test_disease_is_found(disease: str, folder: Path) -> None:
     assert any(word in finding.message for finding in found), found
 
 
+def test_the_config_of_another_folder_does_not_count(folder: Path) -> None:
+    (folder / "config.json").rename(folder.parent / "config.json")
+    assert {"config", "weights"} <= {finding.check for finding in errors(examine(folder))}
+
+
 def test_a_small_vocabulary_file_is_no_error_and_a_large_one_is(folder: Path, tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plm.checkpoints.loading import load_model
 from plm.checkpoints.saving import save_model
-from plm.checkpoints.shrink import chosen_layers, shrink
+from plm.checkpoints.shrink import chosen_layers, shrink, smaller_model
 from plm.errors import CheckpointError, ConfigError, TokenizerError
 from plm.heads.model import Model
 from plm.tokenizers import load_tokenizer
-from tests.tiny_folders import VOCABULARY, tiny_folder
-from tests.tiny_models import tiny_model
+from tests.tiny_folders import VOCABULARY as TOKENS
+from tests.tiny_folders import tiny_folder
+from tests.tiny_models import VOCABULARY, tiny_model
+from tests.tolerances import assert_close
 
 SENTENCES = ["the good film was very good", "the rain was bad", "not the sun"]
 KEPT = ["good", "film", "was", "very", "the", "rain", "bad", "not", "sun"]
@@ -48,11 +52,22 @@ def test_texts_of_kept_tokens_get_the_same_logits(
     for sentence in SENTENCES:
         assert after.tokenize(sentence) == before.tokenize(sentence)
         expected = logits(large, before.encode(sentence), field)[:, old_ids]
-        assert torch.equal(logits(small, after.encode(sentence), field), expected)
+        assert_close(logits(small, after.encode(sentence), field), expected)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.sets(st.integers(0, VOCABULARY - 1), min_size=2), st.integers(0, 99))
+def test_any_choice_of_rows_keeps_their_logits(chosen: set[int], seed: int) -> None:
+    large, rows = tiny_model("bert", "masked_lm").eval(), sorted(chosen)
+    small = smaller_model(large, layers=(0, 1), rows=rows)
+    new = torch.randint(len(rows), (7,), generator=torch.Generator().manual_seed(seed)).tolist()
+    expected = logits(large, [rows[id_] for id_ in new], "logits")[:, rows]
+    assert_close(logits(small, new, "logits"), expected)
+    assert small.config.pad_token_id == (0 if 0 in chosen else None)
 
 
 def test_the_ids_of_padding_move_with_the_vocabulary(tmp_path: Path) -> None:
-    source = tiny_folder(tmp_path / "large", "bert", "masked_lm", pad_token_id=VOCABULARY.index("[SEP]"))
+    source = tiny_folder(tmp_path / "large", "bert", "masked_lm", pad_token_id=TOKENS.index("[SEP]"))
     shrink(source, tmp_path / "small", keep_tokens=["sun"], keep_characters=False)
     small = load_model(tmp_path / "small")[0]
     assert small.config.pad_token_id == load_tokenizer(tmp_path / "small").sep_token_id
@@ -79,7 +94,7 @@ def test_tokens_and_texts_may_come_from_files(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("the old book\nthe old film\nthe sun\n", encoding="utf-8")
     shrink(source, tmp_path / "a", keep_tokens=tmp_path / "tokens.txt", keep_characters=False)
     shrink(source, tmp_path / "b", keep_tokens=2, texts=tmp_path / "texts.txt", keep_characters=False)
-    words = [set(load_tokenizer(tmp_path / name).get_vocab()) - set(VOCABULARY[:5]) for name in "ab"]
+    words = [set(load_tokenizer(tmp_path / name).get_vocab()) - set(TOKENS[:5]) for name in "ab"]
     assert words == [{"sun", "rain"}, {"the", "old"}]
 
 
@@ -127,7 +142,7 @@ def test_layers_that_are_not_there_are_refused(keep: object) -> None:
 
 def test_half_the_bits_are_half_the_bytes(tmp_path: Path) -> None:
     source = tiny_folder(tmp_path / "large", "bert", "masked_lm")
-    report = shrink(source, tmp_path / "small", dtype=torch.float16)
+    report = shrink(source, tmp_path / "small", dtype="float16")
     assert report.size[1] * 2 == report.size[0]
     small, _ = load_model(tmp_path / "small", dtype=None)
     assert small.dtype is torch.float16

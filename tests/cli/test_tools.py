@@ -66,7 +66,7 @@ def test_doctor_has_status_1_only_for_errors(plm: Plm, classifier: Path, tmp_pat
 
 def test_shrink_takes_words_and_layers_out(plm: Plm, classifier: Path, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("the good film\nthe bad film\n", encoding="utf-8")
-    options = ("--layers", "1", "--texts", tmp_path / "texts.txt", "--most-frequent", 2, "--drop-characters")
+    options = ("--keep-layers", "1", "--texts", tmp_path / "texts.txt", "--most-frequent", 2, "--drop-characters")
     result = plm("shrink", classifier, tmp_path / "small", *options)
     assert result.exit_code == 0, result.stderr
     assert "layers: 2 -> 1 (0)" in result.stdout
@@ -76,7 +76,7 @@ def test_shrink_takes_words_and_layers_out(plm: Plm, classifier: Path, tmp_path:
 
 def test_shrink_says_what_it_needs(plm: Plm, classifier: Path, tmp_path: Path) -> None:
     assert "nothing to shrink" in plm("shrink", classifier, tmp_path / "small").stderr
-    both = plm("shrink", classifier, tmp_path / "small", "--tokens", "x", "--most-frequent", 3)
+    both = plm("shrink", classifier, tmp_path / "small", "--keep-tokens", "x", "--most-frequent", 3)
     assert both.exit_code == 2
 
 
@@ -86,7 +86,7 @@ def test_layers_are_a_number_or_a_list(text: str | None, layers: object) -> None
 
 
 def test_layers_that_are_no_numbers_are_a_mistake_in_usage(plm: Plm, classifier: Path, tmp_path: Path) -> None:
-    result = plm("shrink", classifier, tmp_path / "small", "--layers", "all")
+    result = plm("shrink", classifier, tmp_path / "small", "--keep-layers", "all")
     assert result.exit_code == 2
     assert "'all'" in result.stderr
 

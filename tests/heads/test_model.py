@@ -171,3 +171,15 @@ def test_a_model_knows_where_it_is_and_in_which_type() -> None:
     assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
     assert model.bfloat16().dtype == torch.bfloat16
     assert model.to("meta").device.type == "meta"
+
+
+@pytest.mark.parametrize(("family", "head"), [pair for pair in COMBINATIONS if pair[0] != "nezha"])
+def test_every_tensor_is_made_on_the_device_of_the_model(family: str, head: str) -> None:
+    """The device without memory stands in for a GPU: it refuses operands of another device as well."""
+    model = tiny_model(family, head).to("meta")
+    inputs = {name: held.to("meta") for name, held in batch(head).items()}
+    wanted = {name: held.to("meta") for name, held in targets(head, batch(head)["input_ids"]).items()}
+    if head in ("masked_lm", "pretraining"):
+        wanted.pop("labels")  # which tokens are masked is a question of values
+    output = model(**inputs, **wanted, pattern="causal")
+    assert {output[name].device.type for name in output} == {"meta"}

@@ -31,10 +31,10 @@ class Patient:
         """The config as in its file, and the name of the file."""
         try:
             try:
-                _, entry = find_weights(self.folder)
+                container, entry = find_weights(self.folder)
             except PlmError:
-                entry = self.folder / "weights"
-            return find_config(self.folder, entry)
+                return find_config(self.folder, self.folder / "weights")
+            return find_config(self.folder, entry, format_name=container.name)
         except PlmError as error:
             self.problems["config"] = str(error)
             return None
@@ -54,7 +54,7 @@ class Patient:
         if self.checkpoint is None:
             return None
         try:
-            return fill_model(self.checkpoint, heads=None, overrides={}, dtype=None, device="cpu")[1]
+            return fill_model(self.checkpoint, heads=None, dtype=None, device="cpu")[1]
         except PlmError as error:
             self.problems["loaded"] = str(error)
             return None

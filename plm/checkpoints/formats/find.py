@@ -17,10 +17,12 @@ def find_weights(path: Path | str) -> tuple[Format, Path]:
     Raises CheckpointError saying what was looked for and what is there.
     """
     path = Path(path)
-    found, entry = _in_folder(path) if path.is_dir() else _at(path)
-    if first_bytes(entry).startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{entry}: a Git LFS pointer, not the weights: run `git lfs pull` where it was cloned")
-    return found, entry
+    if path.is_dir():
+        found, entry = _in_folder(path)
+        _refuse_pointer(entry)
+        return found, entry
+    _refuse_pointer(path)
+    return _at(path)
 
 
 def _at(path: Path) -> tuple[Format, Path]:
@@ -47,6 +49,11 @@ def _in_folder(folder: Path) -> tuple[Format, Path]:
         f"{folder}: no weights found. Looked for {looked}. The folder holds {there or 'nothing'}. "
         "A file with another name can be given by its path"
     )
+
+
+def _refuse_pointer(path: Path) -> None:
+    if first_bytes(path).startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{path}: a Git LFS pointer, not the weights: run `git lfs pull` where it was cloned")
 
 
 def _candidates() -> list[Format]:

@@ -25,6 +25,10 @@ class Format:
         file. Raises CheckpointError that names the file and the reason.
     write: puts tensors into a folder under the format's usual file names and returns the files written; None where
         plm does not write the format. Either all files are replaced or none is.
+    stale: patterns (as for Path.glob) of files that an earlier save may have left and that would be read with the new
+        ones or in their place.
+    non_finite: names of tensors in an entry that hold NaN or infinity, found without keeping the file in memory; None
+        where there is no better way than to look at the tensors.
     looks_for: the names that `find` looks for, for messages.
     """
 
@@ -33,6 +37,8 @@ class Format:
     accepts: Callable[[Path], bool]
     read: Callable[[Path], dict[str, Tensor]]
     write: Callable[[Path, Mapping[str, Tensor]], list[Path]] | None = None
+    stale: tuple[str, ...] = ()
+    non_finite: Callable[[Path], list[str]] | None = None
     looks_for: str = ""
 
 

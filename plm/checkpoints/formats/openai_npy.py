@@ -23,6 +23,7 @@ from plm.errors import CheckpointError
 
 _SHAPES = "params_shapes.json"
 _SHARDS = 10
+_STALE = ("params_[0-9]*.npy",)
 _EMBEDDINGS = ("positions", "words")
 _LAYER = (
     "attn/c_attn/w",
@@ -101,7 +102,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor]) -> list[Path]:
                 file.write(raw_bytes(piece))
         with new.open(_SHAPES) as file:
             file.write(json.dumps([list(tensor.shape) for tensor in ordered]).encode())
-        return new.commit(stale=["params_[0-9]*.npy"])
+        return new.commit(stale=_STALE)
 
 
 def _names(count: int) -> list[str]:
@@ -164,5 +165,6 @@ OPENAI_NPY = Format(
     accepts=accepts,
     read=read,
     write=write,
+    stale=_STALE,
     looks_for=f"{_SHAPES} with params_0.npy, params_1.npy, ...",
 )

@@ -11,14 +11,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from plm.checkpoints.formats import finite
 from plm.checkpoints.formats.binary import DAMAGED, first_bytes, raw_bytes
 from plm.checkpoints.formats.format import Format, existing
 from plm.checkpoints.formats.replacing import replacing
-from plm.checkpoints.formats.shards import INDEX_SUFFIX, index_text, read_shards, split
+from plm.checkpoints.formats.shards import INDEX_SUFFIX, index_text, read_shards, shard_files, split
 from plm.errors import CheckpointError
 
 NAME = "model.safetensors"
 MAX_SHARD_SIZE = 5 * 2**30
+STALE = (NAME, NAME + INDEX_SUFFIX, "model-?????-of-?????.safetensors")
 
 # In the order in which the library ranks them; files hold the highest rank first, so that all data are aligned.
 _DTYPES = {
@@ -74,7 +76,13 @@ def write(folder: Path, tensors: Mapping[str, Tensor], *, max_shard_size: int = 
         if len(shards) > 1:
             with new.open(NAME + INDEX_SUFFIX) as file:
                 file.write(index_text(shards).encode())
-        return new.commit(stale=[NAME, NAME + INDEX_SUFFIX, "model-?????-of-?????.safetensors"])
+        return new.commit(stale=STALE)
+
+
+def non_finite(path: Path) -> list[str]:
+    """Names of tensors that hold NaN or infinity, by reading through the files once. path: a file or an index."""
+    files = shard_files(path) if path.name.endswith(INDEX_SUFFIX) else [path]
+    return [name for file in files for name in finite.non_finite(file)]
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
@@ -120,5 +128,7 @@ SAFETENSORS = Format(
     accepts=accepts,
     read=read,
     write=write,
+    stale=STALE,
+    non_finite=non_finite,
     looks_for=f"{NAME}, {NAME}{INDEX_SUFFIX}",
 )

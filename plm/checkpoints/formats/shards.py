@@ -24,11 +24,11 @@ def read_shards(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict[
     """
     promised = _weight_map(index)
     tensors: dict[str, Tensor] = {}
-    for shard in sorted(set(promised.values())):
-        for name, tensor in read(index.parent / shard).items():
-            if promised.get(name) != shard:
+    for shard in shard_files(index):
+        for name, tensor in read(shard).items():
+            if promised.get(name) != shard.name:
                 told = f"lists it in {promised[name]}" if name in promised else "does not list it"
-                raise CheckpointError(f"{index.parent / shard}: holds the tensor {name!r}, but {index.name} {told}")
+                raise CheckpointError(f"{shard}: holds the tensor {name!r}, but {index.name} {told}")
             tensors[name] = tensor
     missing = [name for name in promised if name not in tensors]
     if missing:
@@ -37,6 +37,11 @@ def read_shards(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict[
             f"{f' ({len(missing)} tensors in all)' if len(missing) > 1 else ''}; fetch index and shards again"
         )
     return tensors
+
+
+def shard_files(index: Path) -> list[Path]:
+    """The files that an index names, in the order of their names."""
+    return [index.parent / shard for shard in sorted(set(_weight_map(index).values()))]
 
 
 def index_text(shards: Mapping[str, Mapping[str, Tensor]]) -> str:

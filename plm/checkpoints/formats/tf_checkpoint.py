@@ -241,5 +241,6 @@ TF_CHECKPOINT = Format(
     accepts=accepts,
     read=read,
     write=write,
+    stale=(f"{_RELEASE}.data-?????-of-?????",),
     looks_for="bert_model.ckpt.index, model.ckpt-N.index, *.index with *.data-00000-of-00001",
 )

@@ -25,6 +25,7 @@ from plm.checkpoints.formats.wrappers import unwrapped
 from plm.errors import CheckpointError
 
 NAME = "pytorch_model.bin"
+STALE = (NAME + INDEX_SUFFIX, "pytorch_model-?????-of-?????.bin")
 
 # The number 0x1950a86a20f9469cfc6c, pickled: files of torch < 1.6 begin with it.
 _LEGACY_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
@@ -68,7 +69,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor]) -> list[Path]:
     with replacing(folder) as new:
         with new.open(NAME) as file:
             torch.save(plain, file)
-        return new.commit(stale=[NAME + INDEX_SUFFIX, "pytorch_model-?????-of-?????.bin"])
+        return new.commit(stale=STALE)
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
@@ -171,5 +172,6 @@ TORCH_BIN = Format(
     accepts=accepts,
     read=read,
     write=write,
+    stale=STALE,
     looks_for=f"{NAME}, {NAME}{INDEX_SUFFIX}, *_{NAME}, *.pt, *.pth",
 )

@@ -75,6 +75,6 @@ MAPS.add(
         # modeling.py's gelu() is the tanh approximation, and both constants are in the code.
         activations={"gelu": "gelu_new"},
         defaults={"layer_norm_eps": 1e-12, "max_relative_position": 64},
-        writable=True,
+        layouts=("google-tf1",),
     ),
 )

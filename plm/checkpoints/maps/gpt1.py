@@ -34,11 +34,17 @@ MAPS.add(
         parts={
             "backbone": (
                 *embeddings({"embeddings.word": "tokens_embed", "embeddings.position": "positions_embed"}),
-                *norms({"blocks.{n}.attention_norm": "h.{n}.ln_1", "blocks.{n}.feed_forward_norm": "h.{n}.ln_2"}),
+                *norms(
+                    {
+                        "blocks.{n}.attention_norm": "h.{n}.ln_1",
+                        "blocks.{n}.feed_forward_norm": "h.{n}.ln_2",
+                        "final_norm": "ln_f",  # pre-norm models only: GPT-2's name for it
+                    }
+                ),
                 *_matrices("h.{n}.", ".weight", ".bias", (TRANSPOSE,)),
             ),
             "language_model": (tied_decoder("lm_head.weight"),),
-            "classifier": (Rule("weight", "score.weight"), Rule("bias", "score.bias", optional=True)),
+            "classifier": (Rule("weight", "score.weight"), Rule("bias", "score.bias")),
             "choice": linears({"": "multiple_choice_head.summary"}),
             "span": linears({"": "qa_outputs"}),
         },
@@ -54,7 +60,7 @@ MAPS.add(
         ),
         # transformers and MindNLP call the tanh form "gelu" here, and nowhere else.
         activations={"gelu": "gelu_new"},
-        writable=True,
+        layouts=("huggingface",),
     ),
 )
 
@@ -78,7 +84,9 @@ MAPS.add(
         },
         # In OpenAI's train.py, as in the config files that transformers writes, "gelu" is the tanh form.
         activations={"gelu": "gelu_new"},
-        defaults={"hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
-        writable=True,
+        # train.py has these in its arguments; the number of heads is in no file.
+        defaults={"hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "num_attention_heads": 12},
+        has_config=False,
+        layouts=("openai",),
     ),
 )

@@ -44,6 +44,8 @@ LANGUAGE_MODEL = (
     *norms({"norm": "cls.predictions.transform.LayerNorm"}),
     Rule("bias", "cls.predictions.bias", aliases=("cls.predictions.decoder.bias",)),
     tied_decoder("cls.predictions.decoder.weight"),
+    # With an output table of its own, the bias of transformers' decoder layer is the one that counts there.
+    Rule("bias", "cls.predictions.decoder.bias", beside="decoder.weight"),
 )
 
 HEADS = {
@@ -51,7 +53,7 @@ HEADS = {
     "next_sentence": linears({"": "cls.seq_relationship"}),
     "classifier": linears({"": "classifier"}),
     "span": linears({"": "qa_outputs"}),
-    "fit": linears({"shared": "fit_dense", "per_layer.{n}": "fit_denses.{n}"}, optional=True),
+    "fit": linears({"shared": "fit_dense", "per_layer.{n}": "fit_denses.{n}"}),
 }
 
 IGNORED = (
@@ -72,7 +74,7 @@ MAPS.add(
             (".LayerNorm.beta", ".LayerNorm.bias"),
         ),
         ignored=IGNORED,
-        writable=True,
+        layouts=("huggingface", "huawei"),
     ),
 )
 

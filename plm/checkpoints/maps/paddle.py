@@ -23,7 +23,7 @@ _HEADS = {
     "classifier": linears({"": "classifier"}, transforms=_T),
     # PaddleNLP calls the two rows of extractive question answering a classifier as well.
     "span": linears({"": "classifier"}, transforms=_T),
-    "fit": linears({"shared": "fit_dense", "per_layer.{n}": "fit_denses.{n}"}, transforms=_T, optional=True),
+    "fit": linears({"shared": "fit_dense", "per_layer.{n}": "fit_denses.{n}"}, transforms=_T),
 }
 
 MAPS.add(

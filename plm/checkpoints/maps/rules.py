@@ -13,7 +13,6 @@ def linears(
     *,
     suffixes: tuple[str, str] = (".weight", ".bias"),
     transforms: tuple[Transform, ...] = (),
-    optional: bool = False,
 ) -> tuple[Rule, ...]:
     """A weight and a bias for each pair (our module, their module).
 
@@ -24,8 +23,8 @@ def linears(
         rule
         for ours, theirs in names.items()
         for rule in (
-            Rule(_dotted(ours, "weight"), theirs + weight, transforms, optional=optional),
-            Rule(_dotted(ours, "bias"), theirs + bias, optional=optional),
+            Rule(_dotted(ours, "weight"), theirs + weight, transforms),
+            Rule(_dotted(ours, "bias"), theirs + bias),
         )
     )
 
@@ -42,7 +41,7 @@ def embeddings(names: Mapping[str, str], *, weight: str = ".weight") -> tuple[Ru
 
 def tied_decoder(theirs: str) -> Rule:
     """The output table of a language model, which most sources store although it repeats the word embeddings."""
-    return Rule("decoder.weight", theirs, tied_to="backbone.embeddings.word.weight", optional=True)
+    return Rule("decoder.weight", theirs, tied_to="backbone.embeddings.word.weight")
 
 
 def _dotted(module: str, name: str) -> str:
