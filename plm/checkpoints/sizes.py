@@ -103,9 +103,13 @@ def backbone_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shapes of the backbone parameters that a config asks for, `{n}` standing for the number of a block.
 
     A backbone of one block is built without memory, so that every family tells for itself.
+    Raises CheckpointError for sizes that no memory has.
     """
-    with torch.device("meta"):
-        backbone = FAMILIES.get(config.model_type).build(dataclasses.replace(config, num_hidden_layers=1))
+    try:
+        with torch.device("meta"):
+            backbone = FAMILIES.get(config.model_type).build(dataclasses.replace(config, num_hidden_layers=1))
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise CheckpointError(f"no {config.model_type} can be built from this config: {error}") from error
     return {
         name.replace("blocks.0.", "blocks.{n}.", 1): tuple(parameter.shape)
         for name, parameter in backbone.named_parameters()

@@ -117,7 +117,10 @@ MAPS.add(
                 *_conv1d("blocks.{n}.feed_forward.down", "h/{n}/mlp/c_proj"),
             ),
             "language_model": (),
-            "classifier": (Rule("weight", "score/weight", (TRANSPOSE,), aliases=("score/kernel",)),),
+            "classifier": (
+                Rule("weight", "score/weight", (TRANSPOSE,), aliases=("score/kernel",)),
+                Rule("bias", "score/bias"),
+            ),
             "choice": linears(
                 {"": "multiple_choice_head/summary"}, suffixes=("/kernel", "/bias"), transforms=(TRANSPOSE,)
             ),
