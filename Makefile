@@ -44,7 +44,7 @@ $(CORE): setup.cfg setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("plm needs Python 3.11 or newer, got " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
 	@$(RUN) -m pip --version >/dev/null 2>&1 || { echo "making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "installing plm and what it needs into $(VENV); the first time takes minutes, torch is large"
-	@$(PIP) --editable .
+	@$(PIP) --editable ".[metrics,plot]"
 	@touch $@
 
 $(DEV): $(CORE)
