@@ -120,12 +120,10 @@ class AutoModel:
 
 
 def _require_heads(config: ModelConfig, heads: tuple[str, ...]) -> None:
-    """Raise ConfigError for a head that is made for other families; heads that no family lists come from elsewhere."""
-    own = FAMILIES.get(config.model_type).heads
-    others = {head for _, family in FAMILIES.items() for head in family.heads}
+    family = FAMILIES.get(config.model_type)
     for head in heads:
-        if head in others and head not in own:
-            raise ConfigError(f"{config.model_type} has no head {head!r} (it has: {', '.join(own)})")
+        if head not in family.heads:
+            raise ConfigError(f"{config.model_type} has no head {head!r} (it has: {', '.join(family.heads)})")
 
 
 class AutoModelForPreTraining(AutoModel):

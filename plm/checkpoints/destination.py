@@ -11,7 +11,7 @@ from pathlib import Path
 from plm.checkpoints.formats import FORMATS
 from plm.checkpoints.formats.replacing import replacing
 from plm.checkpoints.hub import CONFIG_FILES
-from plm.checkpoints.saving import TARGETS
+from plm.checkpoints.saving import TARGETS, refuse_hidden
 from plm.errors import CheckpointError
 
 
@@ -30,8 +30,11 @@ def filling(destination: Path, *, source: Path, layout: str, overwrite: bool) ->
     try:
         with tempfile.TemporaryDirectory(dir=destination, prefix=".filling-") as aside:
             yield Path(aside)
+            files = _config_last(Path(aside))
+            for config in (file.name for file in files if file.name in CONFIG_FILES):
+                refuse_hidden(destination, TARGETS.get(layout), config)
             with replacing(destination) as new:
-                for file in _config_last(Path(aside)):
+                for file in files:
                     new.adopt(file)
                 new.commit(stale=FORMATS.get(TARGETS.get(layout).format).stale)
     except BaseException:

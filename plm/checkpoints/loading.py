@@ -97,7 +97,7 @@ class _Filling:
                 self._take(Rule(name, copy), copy, [name])
         for prefix, part in parts:
             for rule in source.name_map.parts.get(part, ()):
-                if rule.tied_to is not None:
+                if rule.tied_to in self.filled:
                     self._settle_copy(prefix + rule.names[0], self.filled[rule.tied_to], source.find(part, rule, 0))
 
     def _take(self, rule: Rule, found: str, ours: list[str]) -> None:
@@ -124,7 +124,7 @@ class _Filling:
         elif found is None:
             self.filled[ours] = original.clone()
             self.notes.append(f"{ours} is not stored and starts as a copy of the word embeddings")
-        elif self.filled[ours].data_ptr() == original.data_ptr():
+        elif ours in self.filled and self.filled[ours].data_ptr() == original.data_ptr():
             self.filled[ours] = original.clone()
 
     def report(self) -> LoadReport:

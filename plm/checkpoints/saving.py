@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,7 @@ def save_model(
     target = TARGETS.get(layout)
     tensors = model_tensors(model, target, layout)
     config_name = target.config_name(model.config.model_type)
-    _refuse_hidden(folder, target, config_name)
+    refuse_hidden(folder, target, config_name)
     container = FORMATS.get(target.format)
     write = container.write
     assert write is not None, "TARGETS lists formats that can be written"
@@ -131,16 +131,23 @@ def _table(config: ModelConfig, layout: str) -> NameMap:
     return table
 
 
-def _refuse_hidden(folder: Path, target: Target, config_name: str) -> None:
-    """Raise CheckpointError for files that would be found before the new ones when the folder is loaded."""
-    earlier = FORMATS.names()[: FORMATS.names().index(target.format)]
-    hiding = [entry for name in earlier for entry in FORMATS.get(name).find(folder)]
-    hiding += [folder / name for name in CONFIG_FILES[: CONFIG_FILES.index(config_name)] if (folder / name).is_file()]
+def refuse_hidden(folder: Path, target: Target, config_name: str) -> None:
+    """Raise CheckpointError for files in a folder that would be found before those of a layout.
+
+    config_name: what the config file of the new model will be called.
+    """
+    hiding = [entry for name in _before(target.format, FORMATS.names()) for entry in FORMATS.get(name).find(folder)]
+    hiding += [folder / name for name in _before(config_name, CONFIG_FILES) if (folder / name).is_file()]
     if hiding:
         raise CheckpointError(
             f"{folder}: {hiding[0].name} would be read instead of what is to be written ({target.format}, "
             f"{config_name}); delete it or name another folder"
         )
+
+
+def _before(name: str, names: Sequence[str]) -> Sequence[str]:
+    """The names in front of one of them."""
+    return names[: names.index(name)] if name in names else names
 
 
 def _as_transformers(table: NameMap, model_type: str, has_head: bool) -> str:

@@ -31,8 +31,9 @@ ROWS = {
 # Heads with one output for each of the config's classes.
 HEADS_BY_LABEL = ("sequence_classification", "token_classification")
 
-# Sizes of constants, which no tensor confirms, and the most that is believed: a hostile number must not fill memory.
-MOST = {"max_relative_position": 2**16}
+# Numbers that no tensor confirms, and the most that is believed: hostile ones would fill memory, or new heads with
+# infinity.
+MOST = {"max_relative_position": 2**16, "initializer_range": 1e3}
 
 # Parts of a backbone that a checkpoint may lack: they belong to what sits on top.
 OPTIONAL = ("pooler.",)
@@ -145,7 +146,7 @@ def _check_constants(config: ModelConfig, fit: Mapping[str, Any], entry: Path) -
     """Numbers that no backbone tensor confirms."""
     for field, most in MOST.items():
         if getattr(config, field, 0) > most:
-            raise CheckpointError(f"{entry}: {field}: expected at most {most}, got {getattr(config, field)}")
+            raise CheckpointError(f"{entry}: {field}: expected at most {most:g}, got {getattr(config, field)}")
     wanted = getattr(config, "fit_size", None)
     if wanted is not None and fit and wanted != fit["fit_size"]:
         raise CheckpointError(f"{entry}: the fit layers have {fit['fit_size']} rows, the config says fit_size {wanted}")

@@ -81,3 +81,10 @@ def test_a_file_is_no_destination(source: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="is a file"):
         fill(tmp_path / "file", source)
+
+
+def test_a_config_that_would_be_read_instead_is_refused(source: Path, tmp_path: Path) -> None:
+    fill(tmp_path / "new", source, "config.json", layout="huawei")
+    with pytest.raises(CheckpointError, match=r"config\.json would be read instead of what is to be written"):
+        fill(tmp_path / "new", source, "bert_config.json", layout="huawei", overwrite=True)
+    assert not (tmp_path / "new" / "bert_config.json").exists()

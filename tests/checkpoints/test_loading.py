@@ -220,6 +220,14 @@ def test_an_output_table_that_shares_memory_in_the_file_gets_its_own(tmp_path: P
     assert words.data_ptr() != decoder.data_ptr()
 
 
+def test_an_output_table_of_another_size_is_reported(tmp_path: Path) -> None:
+    tensors = stored_tensors("bert", "masked_lm")
+    tensors[DECODER] = torch.zeros(40, 12)
+    put(tmp_path, tensors, stored_config("bert", "masked_lm"))
+    _, report = load_model(tmp_path, overrides={"tie_word_embeddings": False})
+    assert report.mismatched == ("heads.masked_lm.language_model.decoder.weight (stored (40, 12), wanted (31, 12))",)
+
+
 @pytest.mark.parametrize("heads", [(), ("masked_lm",), ("sequence_classification",)])
 def test_a_copy_alone_takes_the_place_of_the_word_embeddings(heads: tuple[str, ...], tmp_path: Path) -> None:
     tensors = stored_tensors("bert", "masked_lm")
