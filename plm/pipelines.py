@@ -245,10 +245,10 @@ def _with_head(model: Model, head: str | None, task: str) -> Model:
 
 def _checked_length(wanted: int | None, config: ModelConfig, tokenizer: Tokenizer) -> int | None:
     """Tokens that texts are cut to; None = none is cut, for models of relative positions without a limit."""
-    positions = UNKNOWN_LENGTH if hasattr(config, "max_relative_position") else config.max_position_embeddings
+    positions = config.longest_text or UNKNOWN_LENGTH
     if wanted is not None:
         if wanted < 1 or wanted > positions:
-            most = "" if hasattr(config, "max_relative_position") else f" of at most {positions}, as the model has"
+            most = "" if config.longest_text is None else f" of at most {positions}, as the model has"
             raise ConfigError(f"max_length: expected a positive number{most}, got {wanted}")
         return wanted
     longest = min(positions, tokenizer.model_max_length)

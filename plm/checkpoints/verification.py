@@ -101,7 +101,7 @@ def _bits(tensor: Tensor) -> Tensor:
 
 def _longest(model: Model) -> int:
     """Tokens that the model takes; relative positions set no limit."""
-    return LENGTHS[-1] if hasattr(model.config, "max_relative_position") else model.config.max_position_embeddings
+    return model.config.longest_text or LENGTHS[-1]
 
 
 def _batch(model: Model, head: str | None, length: int, generator: torch.Generator) -> dict[str, Tensor]:

@@ -176,8 +176,8 @@ def _has_other_labels(model: PretrainedModel, config: FinetuneConfig, names: Seq
 def _length(config: FinetuneConfig, model: PretrainedModel, tokenizer: Tokenizer) -> int:
     """Tokens to cut texts to. Models with relative positions set no limit of their own."""
     most = tokenizer.model_max_length
-    if not hasattr(model.config, "max_relative_position"):
-        most = min(most, model.config.max_position_embeddings)
+    if model.config.longest_text is not None:
+        most = min(most, model.config.longest_text)
     if config.max_length is not None and config.max_length > most:
         raise ConfigError(f"max_length: {config.max_length} is more than the {most} tokens that the model takes")
     return config.max_length or min(USUAL_LENGTH, most)

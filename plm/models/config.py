@@ -95,6 +95,11 @@ class ModelConfig:
         return tuple((self.id2label or default_labels(self.num_labels))[i] for i in range(self.num_labels))
 
     @property
+    def longest_text(self) -> int | None:
+        """Tokens that a text may have; None = no limit."""
+        return self.max_position_embeddings
+
+    @property
     def head_size(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads

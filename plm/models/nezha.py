@@ -32,6 +32,11 @@ class NezhaConfig(ModelConfig):
         super().__post_init__()
         require_positive(self, "max_relative_position")
 
+    @property
+    def longest_text(self) -> int | None:
+        """No limit: longer distances count as the longest one told apart."""
+        return None
+
 
 def build_nezha(config: NezhaConfig, *, pooler: bool = True) -> Backbone:
     """No positions in the embeddings; one relative kernel shared by all blocks."""

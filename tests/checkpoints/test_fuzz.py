@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import plm
 from plm.checkpoints.saving import save_model
+from tests.edited_bytes import edited
 from tests.golden_files import checkpoint
 from tests.tiny_models import tiny_model
 
@@ -106,23 +107,6 @@ def check(folder: Path) -> None:
             assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
             assert model(torch.tensor([[1, 2]])).logits.shape == (1, model.config.num_labels)
     assert time.perf_counter() - start < 2
-
-
-def edited(content: bytes, edits: list[tuple[str, float, bytes]]) -> bytes:
-    data = bytearray(content)
-    for kind, fraction, new in edits:
-        at = int(fraction * len(data))
-        if kind == "flip" and data:
-            data[at] ^= 1 << (new[0] & 7)
-        elif kind == "cut":
-            del data[at:]
-        elif kind == "insert":
-            data[at:at] = new
-        elif kind == "overwrite":
-            data[at : at + len(new)] = new
-        elif kind == "remove":
-            del data[at : at + len(new)]
-    return bytes(data)
 
 
 def damaged(folder: Path, victim: Path, content: bytes) -> None:

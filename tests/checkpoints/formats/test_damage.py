@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from plm.checkpoints.formats import find_weights
 from plm.errors import CheckpointError
 from tests.checkpoints.formats.samples import SAMPLES
+from tests.edited_bytes import edited
 
 _WORDS = [b"\xff" * 8, b"\0" * 8, b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\x40", (2**63 - 1).to_bytes(8, "little")]
 
@@ -23,23 +24,6 @@ _EDIT = st.tuples(
     st.floats(0, 1, exclude_max=True),
     st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(_WORDS)),
 )
-
-
-def _edited(content: bytes, edits: list[tuple[str, float, bytes]]) -> bytes:
-    data = bytearray(content)
-    for kind, fraction, new in edits:
-        at = int(fraction * len(data))
-        if kind == "flip" and data:
-            data[at] ^= 1 << (new[0] & 7)
-        elif kind == "cut":
-            del data[at:]
-        elif kind == "insert":
-            data[at:at] = new
-        elif kind == "overwrite":
-            data[at : at + len(new)] = new
-        elif kind == "remove":
-            del data[at : at + len(new)]
-    return bytes(data)
 
 
 @pytest.mark.filterwarnings("ignore")  # torch warns about some damaged pickles before it refuses them
@@ -52,7 +36,7 @@ def test_damaged_files_give_tensors_or_a_checkpoint_error(sample: str, tmp_path:
     @settings(deadline=None, max_examples=60)
     @given(victim=st.sampled_from(list(sound)), edits=st.lists(_EDIT, min_size=1, max_size=4))
     def attack(victim: Path, edits: list[tuple[str, float, bytes]]) -> None:
-        victim.write_bytes(_edited(sound[victim], edits))
+        victim.write_bytes(edited(sound[victim], edits))
         start = time.perf_counter()
         problem = _problem(container, entry)
         assert time.perf_counter() - start < 1
