@@ -22,8 +22,9 @@ from matplotlib import pyplot
 import plm
 from plm.checkpoints.conversion import convert
 from plm.data import Columns, Example, read_examples
-from plm.finetuning import FinetuneConfig, finetune_classifier
 from plm.metrics import NaiveBayes, confusion_matrix, majority
+from plm.runs import RunConfig, TaskData, train
+from plm.tasks import Classification
 from plm.training import Record, Run, TrainingReport
 
 DATA = Path(__file__).parent / "data" / "snips"
@@ -52,17 +53,17 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("demo-output"))
     output = parser.parse_args().output
     started = time.perf_counter()
-    train, dev = (read_examples(DATA / f"{name}.tsv", Columns(text="text", label="label")) for name in ("train", "dev"))
+    seen, dev = (read_examples(DATA / f"{name}.tsv", Columns(text="text", label="label")) for name in ("train", "dev"))
 
     say("1. Fine-tune plm/tiny-en on 13,084 requests, evaluate on 700 others")
     torch.set_num_threads(max(torch.get_num_threads(), 2))
-    report = finetune_classifier(
-        FinetuneConfig(
+    report = train(
+        RunConfig(
             model="plm/tiny-en",
-            train_file=str(DATA / "train.tsv"),
-            dev_file=str(DATA / "dev.tsv"),
             output_dir=str(output / "model"),
-            max_length=64,
+            task=TaskData(
+                task=Classification(), train=str(DATA / "train.tsv"), dev=str(DATA / "dev.tsv"), max_length=64
+            ),
             training=plm.TrainingConfig(learning_rate=2e-4, num_train_epochs=2, eval_strategy="steps", eval_steps=100),
         ),
         overwrite=True,
@@ -72,7 +73,7 @@ def main() -> None:
 
     evaluations = sum(record.kind == "evaluation" for record in report.training.history)
     say(f"2. Compare with baselines that see the same data (the model is the best of {evaluations} evaluations)")
-    for name, accuracy in {**baselines(train, dev), "plm/tiny-en, fine-tuned": report.metrics["accuracy"]}.items():
+    for name, accuracy in {**baselines(seen, dev), "plm/tiny-en, fine-tuned": report.metrics["accuracy"]}.items():
         print(f"{name:28} accuracy {accuracy:.4f}")
 
     say("3. Reload the folder and predict")
@@ -85,8 +86,9 @@ def main() -> None:
         "\n".join(convert(output / "model", output / "tf1", layout="google-tf1", verify=True, overwrite=True).lines())
     )
 
+    truth = [str(example.label) for example in dev]
     predicted = [answer["label"] for answer in classify([example.text for example in dev])]
-    picture(output / "demo.png", report.training, [str(example.label) for example in dev], predicted, report.labels)
+    picture(output / "demo.png", report.training, truth, predicted, sorted(set(truth)))
     say(f"Done in {time.perf_counter() - started:.0f} s. Model, log and pictures are in {output}/, begin with demo.png")
 
 
@@ -102,9 +104,7 @@ def baselines(train: list[Example], dev: list[Example]) -> dict[str, float]:
     }
 
 
-def picture(
-    path: Path, training: TrainingReport, truth: list[str], predicted: list[str], labels: tuple[str, ...]
-) -> None:
+def picture(path: Path, training: TrainingReport, truth: list[str], predicted: list[str], labels: list[str]) -> None:
     """The loss over updates and the confusion matrix of the dev set, side by side."""
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.5))
     records = [record for record in training.history if record.kind == "train"]

@@ -180,6 +180,8 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool):
         return value
+    if isinstance(origin, type) and isinstance(value, origin):  # of other generic classes only the class is checked
+        return value
     raise _wrong_type(value, hint, where)
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "models": "List checkpoints that are known to exist.",
     "predict": "Classify or encode texts.",
     "finetune": "Train a text classifier from two files.",
+    "train": "Train what a TOML file describes.",
     "env": "Show versions, for reports of problems.",
 }
 

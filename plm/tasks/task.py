@@ -119,7 +119,7 @@ class Task(ABC, Generic[Example, Feature, Result, Answer]):
 
     @abstractmethod
     def record(self, example: Example, answer: Answer) -> dict[str, Any]:
-        """A row of a file of predictions, as JSON values: where the example stands, what was expected, what was said."""
+        """A row of a file of predictions, as JSON values: where the example stands, what was expected and answered."""
 
 
 AnyTask = Task[Any, Any, Any, Any]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from plm.training.adam import BertAdam, OpenAIAdam
 from plm.training.callbacks import Callback, CurvePlot, History, JsonLines, ProgressBar
 from plm.training.config import TrainingConfig
 from plm.training.evaluation import Evaluation, outputs, predict
-from plm.training.optimizers import OPTIMIZERS, BertAdam, build_optimizer, parameter_groups
+from plm.training.lamb import Lamb
+from plm.training.optimizers import OPTIMIZERS, build_optimizer
+from plm.training.parameter_groups import freeze, parameter_groups
 from plm.training.precision import PRECISIONS, Precision
 from plm.training.run import Record, Run, TrainingReport
-from plm.training.schedules import SCHEDULES, Schedule
+from plm.training.schedules import SCHEDULES, Phase, Schedule
 from plm.training.step import Batch, Step, StepResult, SupervisedStep
 from plm.training.trainer import Trainer, TrainingBatches
 
@@ -23,6 +26,9 @@ __all__ = [
     "Evaluation",
     "History",
     "JsonLines",
+    "Lamb",
+    "OpenAIAdam",
+    "Phase",
     "Precision",
     "ProgressBar",
     "Record",
@@ -36,6 +42,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingReport",
     "build_optimizer",
+    "freeze",
     "outputs",
     "parameter_groups",
     "predict",

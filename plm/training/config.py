@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from plm.config import from_dict, require_choice, require_positive, require_probability
 from plm.errors import ConfigError
 from plm.training.optimizers import OPTIMIZERS
 from plm.training.precision import PRECISIONS, Precision
-from plm.training.schedules import SCHEDULES
+from plm.training.schedules import SCHEDULES, Phase, rate_in_phases, schedule
 
-# Arguments of transformers that differ from ours by nothing but the name.
-TRANSFORMERS_NAMES = {
+# Other names that users bring along: those of transformers, and what everybody types.
+OTHER_NAMES = {
     "evaluation_strategy": "eval_strategy",
     "load_best_model_at_end": "load_best",
     "logging_steps": "log_every",
+    "lr": "learning_rate",
     "lr_scheduler_type": "lr_scheduler",
     "metric_for_best_model": "metric_for_best",
 }
@@ -30,10 +31,21 @@ class TrainingConfig:
     learning_rate: the highest of the run; lr_scheduler: a name in SCHEDULES; optimizer: a name in OPTIMIZERS.
     num_train_epochs: passes over the data, also parts of one; max_steps: updates, instead, when it is not None.
     warmup_ratio: share of all updates in which the learning rate rises; warmup_steps: updates, instead, if not None.
-    weight_decay: on matrices only, never on biases and norms.
+    lr_scheduler_kwargs: options of the schedule, such as power, end and jump of "polynomial".
+    lr_phases: several schedules that follow each other, in place of lr_scheduler and warmup; their max_steps add up to
+        this one's. `learning_rate` then only scales the rates that layer_decay and learning_rates set.
+    adam_beta1, adam_beta2, adam_epsilon: of every optimizer; None = the optimizer's own, 1e-8 or 1e-6.
+    weight_decay: on matrices only, never on biases and norms; decay_vectors: True = on these too.
+    layer_decay: the learning rate of a block as a share of that of the next higher one; heads and pooler have
+        `learning_rate`. 1 = all alike.
+    learning_rates: pattern of parameter names -> learning rate, such as {"heads.*": 1e-3}; the first that fits counts.
+    freeze: patterns of parameter names that are not trained, such as "backbone.embeddings.*"; they stay frozen.
     max_grad_norm: gradients are scaled down to this norm over all parameters; None = never.
     gradient_accumulation_steps: batches to one update, which is the same as that of one batch as large as all of them.
     precision: "bf16" and "fp16" (CUDA only) compute in 16 bits and keep 32-bit weights.
+    gradient_checkpointing: True = blocks are computed again in the backward pass: far less memory, a third more time.
+    torch_compile: True = the model is compiled before it is trained, with sizes left open. Pays on GPUs for long runs:
+        the first updates compile, for minutes, and what depends on the data (packing) stays outside.
     seed: of dropout; the order of the data belongs to the batches.
     eval_strategy: evaluate after every epoch, after every eval_steps updates, or never; also at the end unless "no".
     metric_for_best: which result of the evaluation names the best weights; None = its first.
@@ -51,11 +63,22 @@ class TrainingConfig:
     warmup_ratio: float = 0.1
     warmup_steps: int | None = None
     lr_scheduler: str = "linear"
+    lr_scheduler_kwargs: dict[str, float | bool] = field(default_factory=dict)
+    lr_phases: tuple[Phase, ...] = ()
     optimizer: str = "adamw"
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float | None = None
     weight_decay: float = 0.01
+    decay_vectors: bool = False
+    layer_decay: float = 1.0
+    learning_rates: dict[str, float] = field(default_factory=dict)
+    freeze: tuple[str, ...] = ()
     max_grad_norm: float | None = 1.0
     gradient_accumulation_steps: int = 1
     precision: Precision = "fp32"
+    gradient_checkpointing: bool = False
+    torch_compile: bool = False
     seed: int = 42
     eval_strategy: Literal["epoch", "steps", "no"] = "epoch"
     eval_steps: int | None = None
@@ -71,8 +94,9 @@ class TrainingConfig:
         for name in ("max_steps", "eval_steps", "early_stopping_patience"):
             if getattr(self, name) is not None:
                 require_positive(self, name)
-        require_probability(self, "warmup_ratio")
+        require_probability(self, "warmup_ratio", "adam_beta1", "adam_beta2")
         require_choice(self, "lr_scheduler", SCHEDULES.names())
+        schedule(self.lr_scheduler, self.lr_scheduler_kwargs)
         require_choice(self, "optimizer", OPTIMIZERS.names())
         require_choice(self, "precision", PRECISIONS)
         require_choice(self, "eval_strategy", ("epoch", "steps", "no"))
@@ -80,26 +104,44 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
                 raise ConfigError(f"{name}: expected a positive number, got {value}")
-        for name in ("weight_decay", "warmup_steps", "seed"):
+        for name in ("weight_decay", "warmup_steps", "seed", "adam_epsilon"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value < math.inf:
                 raise ConfigError(f"{name}: expected 0 or a positive number, got {value}")
+        self._check_rates()
         if (self.eval_strategy == "steps") != (self.eval_steps is not None):
             raise ConfigError('eval_steps: needed with eval_strategy "steps", and only with it')
         if self.early_stopping_patience is not None and self.eval_strategy == "no":
             raise ConfigError('early_stopping_patience: needs evaluations, but eval_strategy is "no"')
 
+    def _check_rates(self) -> None:
+        if not 0.0 < self.layer_decay <= 1.0:
+            raise ConfigError(f"layer_decay: expected a share in (0, 1], got {self.layer_decay}")
+        for pattern, rate in self.learning_rates.items():
+            if not 0.0 < rate < math.inf:
+                raise ConfigError(f"learning_rates: {pattern!r}: expected a positive number, got {rate}; or use freeze")
+        planned = sum(phase.max_steps for phase in self.lr_phases)
+        if self.lr_phases and self.max_steps != planned:
+            raise ConfigError(f"lr_phases: they last {planned} updates; set max_steps to it (got {self.max_steps})")
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str = "training config") -> TrainingConfig:
-        """From a TOML or JSON table; the names in TRANSFORMERS_NAMES will do. Raises ConfigError naming the field."""
+        """From a TOML or JSON table; the names in OTHER_NAMES will do. Raises ConfigError naming the field."""
         renamed: dict[str, Any] = {}
         for name, value in values.items():
-            ours = TRANSFORMERS_NAMES.get(name, name)
+            ours = OTHER_NAMES.get(name, name)
             if ours in renamed:
-                raise ConfigError(f"{source}: {ours!r} is given twice, under its own name and as in transformers")
+                raise ConfigError(f"{source}: {ours!r} is given twice, under two names")
             renamed[ours] = value
         return from_dict(cls, renamed, source=source)
 
     def warmup_updates(self, total_updates: int) -> int:
         """Updates with a rising learning rate."""
         return math.ceil(self.warmup_ratio * total_updates) if self.warmup_steps is None else self.warmup_steps
+
+    def rate_factor(self, update: int, total_updates: int) -> float:
+        """The learning rate of an update, counted from 0, as a share of `learning_rate`."""
+        if self.lr_phases:
+            return rate_in_phases(update, self.lr_phases) / self.learning_rate
+        chosen = schedule(self.lr_scheduler, self.lr_scheduler_kwargs)
+        return chosen(update, total_updates, self.warmup_updates(total_updates))

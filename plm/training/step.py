@@ -1,4 +1,4 @@
-"""What one training differs in from another: from a model and a batch to a loss."""
+"""What one training differs in from another: from a model and a batch to losses, and what they are means over."""
 
 from __future__ import annotations
 
@@ -12,31 +12,42 @@ from plm.errors import TrainingError
 
 IGNORED_LABEL = -100
 
-# Entries of a batch that say where it comes from; models never see them.
-BOOKKEEPING = frozenset({"index"})
+# Entries of a batch that say where it comes from: they stay on the CPU, and models never see them.
+BOOKKEEPING = frozenset({"index", "task"})
 
 Batch = Mapping[str, Tensor]
+"""Arguments of a model by name; also "index", (rows,), the numbers of its examples, and "task", a number."""
+
+Weights = Mapping[str, float | Tensor]
+"""What each loss of a batch is a mean over, by the name of the loss: a number of examples or tokens."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """loss: scalar, the mean over `weight` examples or tokens, with gradient.
-
-    weight: what the mean was taken over. Several batches in one update are weighed by it, so that the update is that of
-        one large batch, however unequal they are.
-    logs: further means over the same examples, for the log: parts of the loss, accuracies.
+    """losses: by name, each a scalar with gradient, the mean over what `Step.weigh` says; what is trained on is their
+        sum.
+    logs: further means for the log, such as accuracies: "mlm_loss.accuracy" over what the loss "mlm_loss" is a mean
+        over, any other name over what the first loss is.
     """
 
-    loss: Tensor
-    weight: float | Tensor
+    losses: Mapping[str, Tensor]
     logs: Mapping[str, float | Tensor] = field(default_factory=dict)
 
 
 class Step(Protocol):
-    """A training objective. Fine-tuning, distillation and several tasks at once are different steps of one trainer."""
+    """A training objective. Fine-tuning, distillation and several tasks at once are different steps of one trainer.
+
+    An update takes several batches, perhaps in several processes. Its loss is, for each name, the sum of loss * weight
+    over all of them by the sum of the weights, which is the loss of one batch as large as all of them, however unequal
+    they are. A batch may lack some of the names.
+    """
+
+    def weigh(self, batch: Batch) -> Weights:
+        """What each loss is a mean over. Comes before any forward pass; the batch is where it was made, on the CPU."""
+        ...
 
     def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
-        """The loss of a batch, whose tensors are on the device of the model."""
+        """The losses of a batch, whose tensors, but for the bookkeeping, are on the device of the model."""
         ...
 
 
@@ -58,22 +69,32 @@ def count_tokens(batch: Batch) -> int:
     return batch["input_ids"].numel() if "input_ids" in batch else 0
 
 
-@dataclass(frozen=True)
-class SupervisedStep:
-    """The loss that the model itself computes from the labels in the batch: `model(**batch).loss`.
+def weigh_labels(batch: Batch) -> Weights:
+    """The weights of a model with one loss, the mean over its labels."""
+    return {"loss": count_labels(batch)}
 
-    count: batch -> what that loss is a mean over.
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedStep:
+    """The losses that the model itself computes from the targets in the batch: fields of `model(**batch)`.
+
+    weigh: batch -> what each of them is a mean over, by field; the fields that it names are trained on.
+    factors: how much each counts; 1 where not named.
     """
 
-    count: Callable[[Batch], float | Tensor] = count_labels
+    weigh: Callable[[Batch], Weights] = weigh_labels
+    factors: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
-        """Raises TrainingError when the model returns no loss."""
-        weight = self.count(batch)
+        """Raises TrainingError when the model does not return one of the losses."""
         output = model(**model_inputs(batch))
-        if output.loss is None:
-            raise TrainingError("the model returned no loss; its head must take the labels in the batch")
-        return StepResult(loss=output.loss, weight=weight)
+        return StepResult({name: self._loss(output, name) for name in self.weigh(batch)})
+
+    def _loss(self, output: object, name: str) -> Tensor:
+        loss: Tensor | None = getattr(output, name, None)
+        if loss is None:
+            raise TrainingError(f"the model returned no {name!r}; its head must take the targets in the batch")
+        return loss * self.factors[name] if name in self.factors else loss
 
 
 def model_inputs(batch: Batch) -> dict[str, Tensor]:

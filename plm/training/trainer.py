@@ -20,7 +20,6 @@ from plm.training.config import TrainingConfig
 from plm.training.interrupt import Interrupt
 from plm.training.run import Run, TrainingReport
 from plm.training.saving import save_folder
-from plm.training.schedules import SCHEDULES
 from plm.training.step import Batch, Step, SupervisedStep, count_tokens
 from plm.training.update import Updater
 
@@ -153,8 +152,7 @@ class Trainer:
 
     def _update(self, group: _Group) -> None:
         run, config = self.run, self.config
-        schedule = SCHEDULES.get(config.lr_scheduler)
-        factor = schedule(run.update, run.total_updates, config.warmup_updates(run.total_updates))
+        factor = config.rate_factor(run.update, run.total_updates)
         values = self.updater(group.batches, number=run.update + 1, factor=factor)
         now = time.perf_counter()
         run.seconds, self.mark = run.seconds + now - self.mark, now

@@ -101,7 +101,8 @@ def test_offsets_are_spans_of_the_text_in_order(uncased: Tokenizer, gpt1: Tokeni
         offsets = batch["offset_mapping"]
         assert offsets == sorted(offsets)
         assert all(0 <= start < end <= len(text) for start, end in offsets)
-        assert all(text[start:end].strip() or "\n" in text[start:end] for start, end in offsets)
+        # a line end is a token of GPT-1, whose span may be a blank beside it
+        assert all(text[start:end].strip() or "\n" in text[max(start - 1, 0) : end + 1] for start, end in offsets)
 
 
 def test_the_fast_way_gives_ids_and_types(uncased: Tokenizer, gpt1: Tokenizer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plm.errors import ConfigError
-from plm.training.config import TRANSFORMERS_NAMES, TrainingConfig
+from plm.training.config import OTHER_NAMES, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_names_of_transformers_will_do() -> None:
     assert config == TrainingConfig(
         eval_strategy="no", lr_scheduler="cosine", log_every=5, load_best=False, metric_for_best="f1"
     )
-    assert set(TRANSFORMERS_NAMES.values()) <= set(TrainingConfig.__dataclass_fields__)
+    assert set(OTHER_NAMES.values()) <= set(TrainingConfig.__dataclass_fields__)
     with pytest.raises(ConfigError, match="'lr_scheduler' is given twice"):
         TrainingConfig.from_dict({"lr_scheduler": "linear", "lr_scheduler_type": "cosine"})
 

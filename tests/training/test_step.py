@@ -1,4 +1,4 @@
-"""Steps say what their loss is a mean over."""
+"""Steps say what their losses are means over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from plm.errors import TrainingError
-from plm.training.step import SupervisedStep, count_labels, count_tokens
+from plm.training.step import SupervisedStep, count_labels, count_tokens, model_inputs
+from tests.tiny_models import random_ids, tiny_model
 from tests.training.tiny import Output, TinyModel, examples
 
 
@@ -25,17 +26,39 @@ def test_real_tokens_are_counted() -> None:
     assert count_tokens({"labels": torch.zeros(2)}) == 0
 
 
-def test_supervised_step_takes_the_models_loss_and_hides_the_index() -> None:
-    model, batch = TinyModel(), examples(torch.arange(5))
-    result = SupervisedStep()(model, batch)
-    assert int(result.weight) == 5
-    assert result.loss.item() == model(batch["input_ids"], batch["attention_mask"], batch["labels"]).loss.item()
+def test_supervised_step_takes_the_models_loss_and_its_labels_as_weight() -> None:
+    model, batch, step = TinyModel(), examples(torch.arange(5)), SupervisedStep()
+    assert {name: int(weight) for name, weight in step.weigh(batch).items()} == {"loss": 5}
+    losses = step(model, batch).losses
+    assert list(losses) == ["loss"]
+    assert losses["loss"].item() == model(batch["input_ids"], batch["attention_mask"], batch["labels"]).loss.item()
 
 
-def test_a_model_without_loss_is_refused() -> None:
+def test_models_do_not_see_where_a_batch_comes_from() -> None:
+    batch = examples(torch.arange(5)) | {"task": torch.tensor(1)}
+    assert list(model_inputs(batch)) == ["input_ids", "attention_mask", "labels"]
+
+
+def test_several_losses_of_a_model_are_taken_apart_and_count_by_their_factors() -> None:
+    model = tiny_model("bert", "pretraining")
+    batch = {
+        "input_ids": random_ids(2, 5),
+        "labels": torch.tensor([[1, -100, 3, -100, -100], [-100] * 5]),
+        "next_sentence_label": torch.tensor([0, 1]),
+    }
+    step = SupervisedStep(
+        weigh=lambda batch: {"masked_lm_loss": count_labels(batch), "next_sentence_loss": 2},
+        factors={"next_sentence_loss": 0.25},
+    )
+    output, losses = model(**batch), step(model, batch).losses
+    assert losses["masked_lm_loss"].item() == output.masked_lm_loss.item()
+    assert losses["next_sentence_loss"].item() == 0.25 * output.next_sentence_loss.item()
+
+
+def test_a_model_without_the_loss_is_refused() -> None:
     class NoLoss(nn.Module):
         def forward(self, labels: torch.Tensor) -> Output:
             return Output(labels)
 
-    with pytest.raises(TrainingError, match="returned no loss"):
+    with pytest.raises(TrainingError, match="returned no 'loss'; its head must take the targets"):
         SupervisedStep()(NoLoss(), {"labels": torch.tensor([1])})

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from plm.errors import TrainingError
 from plm.training import Callback, Record, Run, StepResult, SupervisedStep, Trainer
-from plm.training.step import Batch
-from tests.training.tiny import TinyBatches, TinyModel, config, distance, examples, weights
+from plm.training.step import Batch, Weights, weigh_labels
+from tests.training.tiny import Altered, TinyBatches, TinyModel, config, distance, examples, weights
 
 
 def losses(trainer: Trainer) -> list[float]:
@@ -192,6 +192,9 @@ class Interrupting:
     def __init__(self, at: int, *, by_signal: bool) -> None:
         self.at, self.by_signal, self.calls = at, by_signal, 0
 
+    def weigh(self, batch: Batch) -> Weights:
+        return weigh_labels(batch)
+
     def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
         self.calls += 1
         if self.calls == self.at:
@@ -232,10 +235,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_tells_callbacks() -> None:
         def on_stop(self, run: Run) -> None:
             ends.append(run.update)
 
-    def step(model: nn.Module, batch: Batch) -> StepResult:
-        result = SupervisedStep()(model, batch)
-        return StepResult(result.loss * (math.inf if trainer.run.update == 2 else 1.0), result.weight)
-
+    step = Altered(lambda loss, batch: loss * (math.inf if trainer.run.update == 2 else 1.0))
     trainer = Trainer(TinyModel(), config(), batches=TinyBatches(), step=step, callbacks=[Ending()])
     with pytest.raises(TrainingError, match=r"update 3 on examples \d+, .*: the loss is inf"):
         trainer.train()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from plm.errors import TrainingError
-from plm.training.step import Batch, StepResult, SupervisedStep
+from plm.training.step import Batch, StepResult, SupervisedStep, Weights, weigh_labels
 from plm.training.update import Updater
-from tests.training.tiny import TinyModel, config, distance, examples, weights
+from tests.training.tiny import Altered, TinyModel, config, distance, examples, weights
 
 
 def descent(model: nn.Module, **values: object) -> Updater:
@@ -84,16 +84,19 @@ def test_groups_keep_their_own_learning_rates() -> None:
     updater.peaks = [0.1, 0.2]
     logged = updater([examples(torch.arange(8))], number=1, factor=0.5)
     assert [group["lr"] for group in updater.optimizer.param_groups] == [0.05, 0.1]
-    assert logged["learning_rate"] == 0.05
+    assert logged["learning_rate"] == 0.005  # that of the config; the groups' own ones are shares or multiples of it
 
 
 def test_logs_are_weighted_means() -> None:
-    def step(model: nn.Module, batch: Batch) -> StepResult:
-        size = len(batch["labels"])
-        result = SupervisedStep()(model, batch)
-        return StepResult(result.loss, size, {"size": size, "twice": torch.tensor(2.0 * size)})
+    class Logging:
+        def weigh(self, batch: Batch) -> Weights:
+            return weigh_labels(batch)
 
-    logged = Updater(TinyModel(), config(), step)(
+        def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
+            size = len(batch["labels"])
+            return StepResult(SupervisedStep()(model, batch).losses, {"size": size, "twice": torch.tensor(2.0 * size)})
+
+    logged = Updater(TinyModel(), config(), Logging())(
         [examples(torch.arange(6)), examples(torch.arange(2))], number=1, factor=1.0
     )
     assert logged["size"] == pytest.approx((6 * 6 + 2 * 2) / 8)
@@ -101,12 +104,9 @@ def test_logs_are_weighted_means() -> None:
 
 
 def test_a_batch_without_labels_counts_nothing() -> None:
-    def step(model: nn.Module, batch: Batch) -> StepResult:
-        if len(batch["labels"]) == 1:
-            return StepResult(model.classifier.weight.sum() * 0.0, 0)  # type: ignore[union-attr, operator]
-        return SupervisedStep()(model, batch)
-
     full, empty = examples(torch.arange(8)), examples(torch.arange(1))
+    empty["labels"] = torch.tensor([-100])  # cross_entropy takes a mean over nothing: nan
+    step = SupervisedStep()
     logged = [
         Updater(TinyModel(), config(), step)(batches, number=1, factor=1.0)
         for batches in ([full], [empty, full], [full, empty])
@@ -135,22 +135,37 @@ def test_scaled_losses_give_the_same_update() -> None:
         logged = updater(parts, number=1, factor=1.0)
         results.append((weights(model), logged))
     assert distance(results[0][0], results[1][0]) < 1e-6
-    assert results[0][1] == pytest.approx(results[1][1], abs=1e-6)
+    assert results[1][1] == pytest.approx(results[0][1] | {"loss_scale": 1024.0}, abs=1e-6)
 
 
 def test_an_overflow_in_fp16_skips_the_update_and_lowers_the_scale() -> None:
-    def step(model: nn.Module, batch: Batch) -> StepResult:
-        result = SupervisedStep()(model, batch)
-        return StepResult(result.loss * 1e30, result.weight)
-
     model = TinyModel()
     before = weights(model)
-    updater = Updater(model, config(), step)
+    updater = Updater(model, config(), Altered(lambda loss, batch: loss * 1e30))
     updater.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     logged = updater([examples(torch.arange(4))], number=1, factor=1.0)
     assert not math.isfinite(logged["grad_norm"])
     assert distance(before, weights(model)) == 0.0
-    assert updater.scaler.get_scale() == 2.0**59
+    assert logged["loss_scale"] == 2.0**59
+
+
+def test_a_scale_that_falls_and_falls_stops_at_one_and_ends_the_run() -> None:
+    updater = Updater(TinyModel(), config(), Altered(lambda loss, batch: (loss * 0.0).sqrt()))
+    updater.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for number in range(1, 20):
+        logged = updater([examples(torch.arange(4))], number=number, factor=1.0)
+        assert logged["loss_scale"] == max(1.0, 4.0 / 2**number)
+    with pytest.raises(TrainingError, match=r"update 20: gradients overflowed in fp16 in 20 updates in a row.* to 1"):
+        updater([examples(torch.arange(4))], number=20, factor=1.0)
+
+
+def test_one_good_update_ends_a_row_of_skipped_ones() -> None:
+    updater = Updater(TinyModel(), config(), Altered(lambda loss, batch: loss if is_good else (loss * 0.0).sqrt()))
+    updater.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+    for number in range(1, 60):
+        is_good = number % 19 == 0
+        updater([examples(torch.arange(4))], number=number, factor=0.0)
+    assert updater.skipped == 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -163,10 +178,7 @@ def test_every_format_trains_on_cuda(precision: str) -> None:
 
 
 def test_a_loss_that_is_not_finite_names_update_and_examples_and_spares_the_weights() -> None:
-    def step(model: nn.Module, batch: Batch) -> StepResult:
-        result = SupervisedStep()(model, batch)
-        return StepResult(result.loss * (math.nan if 3 in batch["index"] else 1.0), result.weight)
-
+    step = Altered(lambda loss, batch: loss * (math.nan if 3 in batch["index"] else 1.0))
     model = TinyModel()
     before = weights(model)
     batches = [examples(torch.tensor([0, 1])), examples(torch.tensor([2, 3]))]
@@ -178,9 +190,6 @@ def test_a_loss_that_is_not_finite_names_update_and_examples_and_spares_the_weig
 
 
 def test_a_gradient_that_is_not_finite_is_refused() -> None:
-    def step(model: nn.Module, batch: Batch) -> StepResult:
-        zero = model.classifier.weight.sum() * 0.0  # type: ignore[union-attr, operator]
-        return StepResult(zero.sqrt(), 1)
-
+    step = Altered(lambda loss, batch: (loss * 0.0).sqrt())
     with pytest.raises(TrainingError, match="update 1 on examples 0, 1: the loss is 0, but its gradient is not finite"):
         Updater(TinyModel(), config(), step)([examples(torch.arange(2))], number=1, factor=1.0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plm.training import TrainingConfig
+from plm.training import Batch, StepResult, SupervisedStep, TrainingConfig
+from plm.training.step import Weights, weigh_labels
 
 
 @dataclass
@@ -37,6 +38,17 @@ class TinyModel(nn.Module):
         mean = (self.embedding(input_ids) * live).sum(1) / live.sum(1)
         logits = self.classifier(self.dropout(self.norm(mean)))
         return Output(logits, None if labels is None else F.cross_entropy(logits.float(), labels))
+
+
+@dataclass
+class Altered:
+    """The step of a supervised model, with its loss changed by a function of loss and batch."""
+
+    change: Callable[[Tensor, Batch], Tensor]
+    weigh: Callable[[Batch], Weights] = weigh_labels
+
+    def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
+        return StepResult({"loss": self.change(SupervisedStep()(model, batch).losses["loss"], batch)})
 
 
 @dataclass

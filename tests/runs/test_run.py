@@ -1,4 +1,4 @@
-"""Fine-tuning learns what can be learned, checks everything first, and leaves a folder that can be used at once."""
+"""A run learns what can be learned, checks everything first, and leaves a folder that can be used at once."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import plm
-from plm.config import from_dict, read_json
-from plm.data import Example, LabelSet
+from plm.config import read_json
+from plm.data import Example
 from plm.errors import ConfigError, DataError, TrainingError
-from plm.finetuning import (
-    FinetuneConfig,
-    FinetuneReport,
-    classifier,
-    finetune_classifier,
-    predictions_table,
-    starting_point,
-)
+from plm.runs import RunConfig, RunReport, TaskData, preparation, run, train
+from plm.runs.report import predictions_table
+from plm.tasks import Classification, Decision
 from plm.training import Callback, CurvePlot, Record, Run, TrainingConfig
 from tests.tiny_folders import tiny_folder, write_rows
 from tests.tiny_models import FAMILY_NAMES
@@ -35,7 +31,7 @@ SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than these trainings; one test asks for it."""
-    monkeypatch.setattr(classifier, "CurvePlot", lambda path: Callback())
+    monkeypatch.setattr(run, "CurvePlot", lambda path: Callback())
 
 
 def texts(count: int, seed: int) -> list[tuple[str, str]]:
@@ -54,30 +50,48 @@ def texts(count: int, seed: int) -> list[tuple[str, str]]:
 def files(tmp_path: Path) -> dict[str, str]:
     """Two tsv files with the columns label and text."""
     written = {}
-    for name, count, seed in (("train_file", 96, 1), ("dev_file", 32, 2)):
+    for name, count, seed in (("train", 96, 1), ("dev", 32, 2)):
         written[name] = str(write_rows(tmp_path / f"{name}.tsv", [("label", "text"), *texts(count, seed)]))
     return written
 
 
 def split(folder: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> dict[str, str]:
     """Four fifths of the rows to train on, one to evaluate on."""
-    parts = {"train_file": rows[: len(rows) * 4 // 5], "dev_file": rows[len(rows) * 4 // 5 :]}
+    parts = {"train": rows[: len(rows) * 4 // 5], "dev": rows[len(rows) * 4 // 5 :]}
     return {name: str(write_rows(folder / f"{name}.tsv", [header, *part])) for name, part in parts.items()}
 
 
-def finetune(tmp_path: Path, files: dict[str, str], *, family: str = "bert", **changes: Any) -> FinetuneReport:
-    start = tmp_path / "start"
-    if not start.exists():
-        tiny_folder(start, family, **SIZES)
-    values = {"model": str(start), "output_dir": str(tmp_path / "out"), "training": QUICK, "batch_size": 8}
-    return finetune_classifier(FinetuneConfig(**{**values, **files, **changes}))
+TASK_FIELDS = {"train", "dev", "test", "max_length", "batch_size"}
+
+
+def config_for(tmp_path: Path, files: dict[str, str], **changes: Any) -> RunConfig:
+    """A run of a small classifier; changes: fields of Classification, TaskData and RunConfig alike."""
+    values: dict[str, Any] = {"batch_size": 8, **files, **changes}
+    options = {name: value for name, value in values.items() if name in Classification.__dataclass_fields__}
+    own = {name: value for name, value in values.items() if name in TASK_FIELDS}
+    return RunConfig(
+        model=str(tmp_path / "start"),
+        output_dir=values.get("output_dir", str(tmp_path / "out")),
+        task=TaskData(task=Classification(**options), **own),
+        training=values.get("training", QUICK),
+    )
+
+
+def finetune(tmp_path: Path, files: dict[str, str], *, family: str = "bert", **changes: Any) -> RunReport:
+    if not (tmp_path / "start").exists():
+        tiny_folder(tmp_path / "start", family, **SIZES)
+    return train(config_for(tmp_path, files, **changes))
+
+
+def labels_of(folder: Path) -> tuple[str, ...]:
+    return plm.AutoConfig.from_pretrained(folder).labels
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
 def test_every_family_learns_a_separable_task(family: str, files: dict[str, str], tmp_path: Path) -> None:
     report = finetune(tmp_path, files, family=family)
     assert report.metrics["accuracy"] >= 0.95
-    assert report.labels == ("bad", "good")
+    assert labels_of(tmp_path / "out") == ("bad", "good")
     classify = plm.pipeline("text-classification", tmp_path / "out")
     assert [answer["label"] for answer in classify(["the good day", "the red bad night"])] == ["good", "bad"]
 
@@ -93,7 +107,7 @@ def test_the_folder_holds_model_tokenizer_and_records(files: dict[str, str], tmp
         "metrics.json",
         "train_log.jsonl",
         "dev_predictions.tsv",
-        "finetune.json",
+        "run.json",
     }
     config = read_json(folder / "config.json")
     assert config["id2label"] == {"0": "bad", "1": "good"}
@@ -102,14 +116,14 @@ def test_the_folder_holds_model_tokenizer_and_records(files: dict[str, str], tmp
     assert read_json(folder / "metrics.json")["training"]["tokens_per_second"] > 0
     log = [json.loads(line) for line in (folder / "train_log.jsonl").read_text().splitlines()]
     assert [entry["kind"] for entry in log].count("evaluation") == 5
-    assert from_dict(FinetuneConfig, read_json(folder / "finetune.json")).training == QUICK
+    assert RunConfig.from_dict(read_json(folder / "run.json")) == config_for(tmp_path, files)
 
 
 def test_curves_are_drawn_where_matplotlib_is(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(classifier, "CurvePlot", CurvePlot)
+    monkeypatch.setattr(run, "CurvePlot", CurvePlot)
     finetune(tmp_path, files, training=TrainingConfig(max_steps=2))
     assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
@@ -117,13 +131,13 @@ def test_curves_are_drawn_where_matplotlib_is(
 def test_the_metrics_are_those_of_the_saved_model_and_of_the_predictions(files: dict[str, str], tmp_path: Path) -> None:
     report = finetune(tmp_path, files, training=TrainingConfig(learning_rate=5e-3, num_train_epochs=1))
     header, *rows = (line.split("\t") for line in (tmp_path / "out" / "dev_predictions.tsv").read_text().splitlines())
-    assert header == ["line", "label", "predicted", "probability"]
-    assert sum(row[1] == row[2] for row in rows) / len(rows) == pytest.approx(report.metrics["accuracy"])
+    assert header == ["id", "line", "label", "predicted", "probability"]
+    assert sum(row[2] == row[3] for row in rows) / len(rows) == pytest.approx(report.metrics["accuracy"])
     classify = plm.pipeline("text-classification", tmp_path / "out")
-    dev = [line.split("\t") for line in Path(files["dev_file"]).read_text().splitlines()[1:]]
+    dev = [line.split("\t") for line in Path(files["dev"]).read_text().splitlines()[1:]]
     answers = classify([text for _, text in dev])
-    assert [answer["label"] for answer in answers] == [row[2] for row in rows]
-    assert [answer["score"] for answer in answers] == pytest.approx([float(row[3]) for row in rows], abs=1e-4)
+    assert [answer["label"] for answer in answers] == [row[3] for row in rows]
+    assert [answer["score"] for answer in answers] == pytest.approx([float(row[4]) for row in rows], abs=1e-4)
 
 
 def test_the_best_weights_are_saved_not_the_last(
@@ -137,11 +151,11 @@ def test_the_best_weights_are_saved_not_the_last(
                 with torch.no_grad():
                     _weight(made[0]).zero_()
 
-    start = tiny_folder(tmp_path / "start", "bert", **SIZES)
-    config = FinetuneConfig(model=str(start), output_dir=str(tmp_path / "out"), training=QUICK, batch_size=8, **files)
-    made = starting_point(config, LabelSet(("bad", "good")))
-    monkeypatch.setattr(classifier, "starting_point", lambda config, labels: made)
-    report = finetune_classifier(config, callbacks=[Spoil()])
+    tiny_folder(tmp_path / "start", "bert", **SIZES)
+    config = config_for(tmp_path, files)
+    made = preparation.starting_point(config, Classification(labels=("bad", "good")))
+    monkeypatch.setattr(run, "starting_point", lambda config, task: made)
+    report = train(config, callbacks=[Spoil()])
     history = [record.values["accuracy"] for record in report.training.history if record.kind == "evaluation"]
     assert history[-1] < max(history)
     assert report.metrics["accuracy"] == max(history)
@@ -154,10 +168,9 @@ def test_the_best_model_is_on_disk_before_the_training_ends(files: dict[str, str
         def on_evaluate(self, run: Run, record: Record) -> None:
             raise MemoryError
 
-    start = tiny_folder(tmp_path / "start", "bert")
-    config = FinetuneConfig(model=str(start), output_dir=str(tmp_path / "out"), training=QUICK, **files)
+    tiny_folder(tmp_path / "start", "bert")
     with pytest.raises(MemoryError):
-        finetune_classifier(config, callbacks=[Crash()])
+        train(config_for(tmp_path, files), callbacks=[Crash()])
     assert len(plm.pipeline("text-classification", tmp_path / "out")(["good"])) == 1
 
 
@@ -193,7 +206,7 @@ def test_regression_gives_numbers(tmp_path: Path) -> None:
     files = split(tmp_path, ("score", "text"), rows)
     report = finetune(tmp_path, files, label="score", problem_type="regression")
     assert report.metrics["pearson"] > 0.9
-    assert report.labels == ("score",)
+    assert labels_of(tmp_path / "out") == ("score",)
     good, bad = plm.pipeline("text-classification", tmp_path / "out")(["the good day", "the bad day"])
     assert good["score"] > 0.5 > bad["score"]
     assert "\t\n" in (tmp_path / "out" / "dev_predictions.tsv").read_text()
@@ -206,7 +219,7 @@ def test_several_labels_a_text(tmp_path: Path) -> None:
     files = split(tmp_path, ("label", "text"), rows)
     options = {"label_separator": "|", "problem_type": "multi_label_classification"}
     report = finetune(tmp_path, files, training=LONG, **options)
-    assert report.labels == ("good", "old", "red")
+    assert labels_of(tmp_path / "out") == ("good", "old", "red")
     assert report.metrics["micro_f1"] > 0.9
     answer = plm.pipeline("text-classification", tmp_path / "out")(["the good red book"])[0]
     assert set(answer["labels"]) == {"good", "red"}
@@ -240,14 +253,14 @@ def test_an_unknown_dev_label_is_named_with_file_and_line_before_any_work(
 ) -> None:
     dev = write_rows(tmp_path / "dev.tsv", [("label", "text"), ("good", "the film"), ("badd", "the book")])
     with pytest.raises(DataError, match=r"dev.tsv, line 3: unknown label 'badd'; did you mean 'bad'"):
-        finetune(tmp_path, {**files, "dev_file": str(dev)})
+        finetune(tmp_path, {**files, "dev": str(dev)})
     assert not (tmp_path / "out").exists()
 
 
 def test_one_class_is_nothing_to_learn(files: dict[str, str], tmp_path: Path) -> None:
-    train = write_rows(tmp_path / "train.tsv", [("label", "text"), ("good", "the film"), ("good", "the book")])
+    path = write_rows(tmp_path / "train.tsv", [("label", "text"), ("good", "the film"), ("good", "the book")])
     with pytest.raises(DataError, match="expected several classes to tell apart, got 'good'"):
-        finetune(tmp_path, {**files, "train_file": str(train)})
+        finetune(tmp_path, {**files, "train": str(path)})
 
 
 def test_results_are_never_overwritten_unasked(files: dict[str, str], tmp_path: Path) -> None:
@@ -255,10 +268,8 @@ def test_results_are_never_overwritten_unasked(files: dict[str, str], tmp_path: 
     finetune(tmp_path, files, training=quick)
     with pytest.raises(TrainingError, match="holds files already"):
         finetune(tmp_path, files, training=quick)
-    config = FinetuneConfig(
-        model=str(tmp_path / "start"), output_dir=str(tmp_path / "out"), training=TrainingConfig(max_steps=2), **files
-    )
-    assert finetune_classifier(config, overwrite=True).training.updates == 2
+    config = config_for(tmp_path, files, training=TrainingConfig(max_steps=2))
+    assert train(config, overwrite=True).training.updates == 2
 
 
 def test_a_length_that_the_model_has_not_is_refused(files: dict[str, str], tmp_path: Path) -> None:
@@ -271,11 +282,11 @@ def test_a_stored_classifier_is_kept_for_the_same_labels_and_dropped_for_others(
 ) -> None:
     start = tiny_folder(tmp_path / "start", "bert", "sequence_classification", id2label={0: "bad", 1: "good"})
     stored = plm.AutoModelForSequenceClassification.from_pretrained(start)
-    config = FinetuneConfig(model=str(start), output_dir="unused", **files)
-    same, _, notes = starting_point(config, LabelSet(("bad", "good")))
+    config = config_for(tmp_path, files)
+    same, _, notes = preparation.starting_point(config, Classification(labels=("bad", "good")))
     assert torch.equal(same.heads["sequence_classification"].classifier.linear.weight, _weight(stored))
     assert notes == []
-    other, _, notes = starting_point(config, LabelSet(("good", "worse")))
+    other, _, notes = preparation.starting_point(config, Classification(labels=("good", "worse")))
     assert not torch.equal(_weight(other), _weight(stored))
     assert "other labels" in notes[0]
 
@@ -284,14 +295,8 @@ def _weight(model: Any) -> torch.Tensor:
     return model.heads["sequence_classification"].classifier.linear.weight  # type: ignore[no-any-return]
 
 
-def test_predictions_show_every_kind_of_answer() -> None:
-    examples = [
-        Example(id=str(n), text="t", pair=None, label=label, line=n) for n, label in ((2, "a"), (3, ("a", "b")))
-    ]
-    logits = torch.tensor([[2.0, 0.0], [1.0, 3.0]])
-    single = predictions_table(examples, logits, "single_label_classification", ("a", "b")).splitlines()
-    several = predictions_table(examples, logits, "multi_label_classification", ("a", "b")).splitlines()
-    number = predictions_table(examples, logits[:, :1], "regression", ("score",)).splitlines()
-    assert single[1:] == ["2\ta\ta\t0.8808", "3\ta|b\tb\t0.8808"]
-    assert several[2] == "3\ta|b\ta|b\t0.7311|0.9526"
-    assert number[1] == "2\ta\t2\t"
+def test_predictions_are_one_line_for_each_example() -> None:
+    task = Classification(labels=("a", "b"))
+    examples = [Example(id=f"x{n}", text="t", pair=None, label=label, line=n) for n, label in ((2, "a"), (3, "b"))]
+    table = predictions_table(task, examples, [Decision("b", 0.5, np.zeros(2)), Decision("b", 0.25, np.zeros(2))])
+    assert table.splitlines() == ["id\tline\tlabel\tpredicted\tprobability", "x2\t2\ta\tb\t0.5", "x3\t3\tb\tb\t0.25"]

@@ -1,0 +1,67 @@
+"""`plm train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from plm.cli import INTERRUPTED
+from plm.cli.output import examples, json_option, show
+from plm.cli.sources import overwrite_option, parse_settings
+from plm.errors import ConfigError
+from plm.runs import RunConfig, read_run, train
+from plm.runs.sweep import parse_grid, sweep
+
+
+@click.command(
+    epilog=examples(
+        "plm train configs/runs/snips.toml",
+        "plm train run.toml --set training.lr=3e-5 --set output_dir=runs/warmer",
+        "plm train run.toml --seeds 1,2,3",
+        "plm train run.toml --grid training.learning_rate=2e-5,5e-5 --grid task.batch_size=16,32 --seeds 1,2",
+    )
+)
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--set", "settings", multiple=True, metavar="TABLE.NAME=VALUE", help="A value that wins over the file.")
+@click.option("--seeds", metavar="1,2,3", help="Run once for each seed; print mean and deviation.")
+@click.option("--grid", multiple=True, metavar="NAME=A,B,C", help="Run once for each value; repeat for combinations.")
+@overwrite_option
+@json_option
+@click.pass_context
+def command(
+    context: click.Context,
+    recipe: Path,
+    settings: tuple[str, ...],
+    seeds: str | None,
+    grid: tuple[str, ...],
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Train what the TOML or JSON file RECIPE describes, and write the best model and an account into its output_dir.
+
+    With --seeds or --grid every run writes into a folder of its own below output_dir.
+    """
+    config = read_run(recipe, parse_settings(settings))
+    if seeds is None and not grid:
+        run_and_show(context, config, overwrite=overwrite, as_json=as_json)
+        return
+    report = sweep(config, grid=parse_grid(grid), seeds=_numbers(seeds), overwrite=overwrite)
+    show(report.lines(), report.to_dict(), as_json=as_json)
+
+
+def run_and_show(context: click.Context, config: RunConfig, *, overwrite: bool, as_json: bool) -> None:
+    """Train, print the account, and end with the exit status that an interrupted program has if it was."""
+    report = train(config, overwrite=overwrite)
+    show(report.lines(), report.to_dict(), as_json=as_json)
+    if report.training.stopped == "interrupted":
+        context.exit(INTERRUPTED)
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--seeds: expected whole numbers with commas between them, got {text!r}") from error

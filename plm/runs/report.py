@@ -1,0 +1,81 @@
+"""What comes out of a run besides the model: an account, and the predictions for the dev file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plm.data.tsv import tsv_row
+from plm.runs.config import ONLY
+from plm.tasks import AnyTask
+from plm.training import TrainingReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """How it went; `lines()` is what people read.
+
+    scores: of the model that was saved, by split ("dev", "test") and task. training: updates, speed in real tokens,
+    history. parameters: of the model. notes: what else there is to know.
+    """
+
+    output_dir: Path
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]]
+    training: TrainingReport
+    parameters: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """On the dev files: by name, or by "task/name" where there are several tasks."""
+        return flat(self.scores["dev"])
+
+    @property
+    def test_metrics(self) -> dict[str, float]:
+        """The same on the test files of the tasks that have one."""
+        return flat(self.scores.get("test", {}))
+
+    def lines(self) -> list[str]:
+        """The account, one fact a line."""
+        training = self.training
+        return [
+            f"{self.output_dir}: {self.parameters:,} parameters",
+            f"training: {training.stopped} after {training.updates} updates, {training.epochs:.1f} epochs, "
+            f"{training.seconds:.0f} s, {training.tokens_per_second:,.0f} tokens/s",
+            *(
+                f"{split} {name}: {value:.4f}"
+                for split, scores in self.scores.items()
+                for name, value in flat(scores).items()
+            ),
+            *(f"note: {note}" for note in self.notes),
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, without the history, which train_log.jsonl has."""
+        training = {name: value for name, value in dataclasses.asdict(self.training).items() if name != "history"}
+        return {
+            "output_dir": str(self.output_dir),
+            "metrics": self.metrics,
+            "test_metrics": self.test_metrics,
+            "training": training,
+            "parameters": self.parameters,
+            "notes": list(self.notes),
+        }
+
+
+def flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Metrics of tasks as one table: by name, or by "task/name" where there are several tasks."""
+    return {
+        name if task == ONLY else f"{task}/{name}": value
+        for task, metrics in scores.items()
+        for name, value in metrics.items()
+    }
+
+
+def predictions_table(task: AnyTask, examples: Sequence[Any], answers: Sequence[Any]) -> str:
+    """A tsv with a header and a line for each example: where it stands, what was expected, what was answered."""
+    records = [task.record(example, answer) for example, answer in zip(examples, answers, strict=True)]
+    return "".join(f"{tsv_row(row)}\n" for row in [list(records[0]), *(record.values() for record in records)])

@@ -1,0 +1,191 @@
+"""Texts or pairs of texts: one class each, several, or a number."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from plm.data.collate import pad_batch
+from plm.data.features.classification import Feature, encode_examples
+from plm.data.labels import LabelSet, collect_labels
+from plm.data.readers import Columns, Example, read_examples
+from plm.errors import DataError
+from plm.metrics.classification import DEFAULT_METRICS, METRICS, ProblemType, compute_metrics, decide
+from plm.tasks.task import TASKS, Batch, Task
+from plm.tokenizers import Tokenizer
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a classifier says about one text.
+
+    label: the class; several as a tuple; the number. probability: of each of them, None for a number.
+    logits: (outputs,), float32.
+    """
+
+    label: str | tuple[str, ...] | float
+    probability: float | tuple[float, ...] | None
+    logits: Logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification(Task[Example, Feature, Logits, Decision]):
+    """Sequence classification of tsv, csv and jsonl files.
+
+    text, pair, label: columns: names of line 1, JSON keys or numbers from 0. label_separator: splits a cell with
+        several labels. format, header: as plm.data.read_examples.
+    problem_type: one class a text, several, or a number.
+    labels: the classes in the order of the model's outputs; None = those of the training file, sorted.
+    metrics: names in METRICS, the one that judges first; None = the usual ones.
+    """
+
+    text: str | int = "text"
+    pair: str | int | None = None
+    label: str | int = "label"
+    label_separator: str | None = None
+    format: str | None = None
+    header: bool | None = None
+    problem_type: ProblemType = "single_label_classification"
+    labels: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.metrics or ():
+            METRICS.get(name)
+
+    @property
+    def head(self) -> str:
+        """One decision a text."""
+        return "sequence_classification"
+
+    @property
+    def columns(self) -> Columns:
+        """Which column of the files holds what."""
+        return Columns(text=self.text, pair=self.pair, label=self.label, label_separator=self.label_separator)
+
+    def read(self, path: Path | str) -> list[Example]:
+        """See Task."""
+        return read_examples(path, self.columns, format=self.format, header=self.header)
+
+    def learned(self, examples: Sequence[Example], *, source: str = "examples") -> Classification:
+        """The same with its classes. Raises DataError when there are fewer than two."""
+        if self.problem_type == "regression" or self.labels is not None:
+            return self
+        names = collect_labels(examples, source=source)
+        if len(names) < 2:
+            listed = ", ".join(map(repr, names)) or "none"
+            raise DataError(f"{source}: expected several classes to tell apart, got {listed}")
+        return dataclasses.replace(self, labels=names)
+
+    def check(self, examples: Sequence[Example], *, source: str = "examples") -> None:
+        """See Task."""
+        self._label_set.encode(examples, source=source)
+
+    def model_options(self) -> dict[str, Any]:
+        """The names of the outputs, and what they mean."""
+        return {"id2label": dict(enumerate(self.output_names)), "problem_type": self.problem_type}
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The classes, or for regression the name of the column."""
+        if self.problem_type == "regression":
+            return (self.label if isinstance(self.label, str) else "score",)
+        return self._label_set.names
+
+    def encode(
+        self,
+        examples: Sequence[Example],
+        tokenizer: Tokenizer,
+        *,
+        max_length: int,
+        source: str = "examples",
+        has_labels: bool = True,
+    ) -> list[Feature]:
+        """See Task; one feature for each example."""
+        labels = self._label_set if has_labels else None
+        return encode_examples(examples, tokenizer, labels=labels, max_length=max_length, source=source)
+
+    def collate(self, features: Sequence[Feature], *, pad_token_id: int) -> dict[str, Tensor]:
+        """See plm.data.pad_batch."""
+        return pad_batch(features, pad_token_id=pad_token_id)
+
+    def results(self, batch: Batch, output: Any) -> dict[int, Logits]:
+        """The logits of each text."""
+        rows = output.logits.to("cpu", torch.float32).numpy()
+        return dict(zip(batch["index"].tolist(), rows, strict=True))
+
+    def answers(
+        self, examples: Sequence[Example], features: Sequence[Feature], results: Mapping[int, Logits]
+    ) -> list[Decision]:
+        """See Task."""
+        say = partial(_SAY[self.problem_type], names=self.output_names)
+        return [say(results[feature.index]) for feature in features]
+
+    def score(self, examples: Sequence[Example], answers: Sequence[Decision]) -> dict[str, float]:
+        """The metrics by name, and "loss", the mean over all examples."""
+        targets = np.asarray(self._label_set.encode(examples))
+        logits = np.stack([answer.logits for answer in answers])
+        names = self.metrics or DEFAULT_METRICS[self.problem_type]
+        metrics = compute_metrics(names, decide(logits, self.problem_type), targets)
+        return metrics | {"loss": float(_LOSSES[self.problem_type](torch.from_numpy(logits), torch.as_tensor(targets)))}
+
+    def record(self, example: Example, answer: Decision) -> dict[str, Any]:
+        """See Task."""
+        return {
+            "id": example.id,
+            "line": example.line,
+            "label": example.label,
+            "predicted": answer.label,
+            "probability": answer.probability,
+        }
+
+    @property
+    def _label_set(self) -> LabelSet:
+        if self.problem_type == "regression":
+            return LabelSet((), self.problem_type)
+        if self.labels is None:
+            raise DataError("the classes are not known yet: give labels=, or take task.learned(examples)")
+        return LabelSet(self.labels, self.problem_type)
+
+
+def _one_class(logits: Logits, names: Sequence[str]) -> Decision:
+    chances = np.exp(logits - logits.max())
+    best = int(chances.argmax())
+    return Decision(names[best], float(chances[best] / chances.sum()), logits)
+
+
+def _several_classes(logits: Logits, names: Sequence[str]) -> Decision:
+    chances = 0.5 + 0.5 * np.tanh(logits / 2)  # the sigmoid, without overflow
+    chosen = np.flatnonzero(logits > 0)
+    return Decision(tuple(names[int(place)] for place in chosen), tuple(chances[chosen].tolist()), logits)
+
+
+def _number(logits: Logits, names: Sequence[str]) -> Decision:
+    return Decision(float(logits[0]), None, logits)
+
+
+_SAY: Mapping[str, Any] = {
+    "single_label_classification": _one_class,
+    "multi_label_classification": _several_classes,
+    "regression": _number,
+}
+
+_LOSSES: Mapping[str, Any] = {
+    "single_label_classification": F.cross_entropy,
+    "multi_label_classification": lambda logits, labels: F.binary_cross_entropy_with_logits(logits, labels.float()),
+    "regression": lambda logits, labels: F.mse_loss(logits.squeeze(-1), labels.float()),
+}
+
+TASKS.add("classification", Classification)
