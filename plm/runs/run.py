@@ -23,7 +23,7 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
 
     That folder gets the model with its best weights (from the first evaluation on, so that a crash loses little), its
     labels and tokenizer; metrics.json; train_log.jsonl; curve.png where matplotlib is installed;
-    dev_predictions.tsv; and run.json, this config.
+    dev_predictions.tsv, and test_predictions.tsv where there is a test file; and run.json, this config.
     overwrite: True = the folder may hold files already; those of the same names are replaced.
     callbacks: told besides the progress bar and the log.
     Ctrl-C ends the training after the current update, and what was learned is written; `training.stopped` says so.
@@ -52,15 +52,11 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
         callbacks=[ProgressBar(), SaveBest(save), *_records(folder), *callbacks],
     ).train()
     save()
-    scores = {}
-    for split, evaluation in evaluations.items():
-        answers = evaluation.answers(model)
-        scores[split] = {ONLY: prepared.task.score(evaluation.examples, answers)}
-        table = predictions_table(prepared.task, evaluation.examples, answers)
-        write_text(folder / f"{split}_predictions.tsv", table)
     result = RunReport(
         output_dir=folder,
-        scores=scores,
+        scores={
+            split: {ONLY: _answered(model, evaluation, split, folder)} for split, evaluation in evaluations.items()
+        },
         training=report,
         parameters=model.num_parameters(),
         notes=tuple(notes),
@@ -86,6 +82,13 @@ def _evaluation(config: RunConfig, prepared: Prepared, encoded: Encoded) -> Task
     return TaskEvaluation(
         prepared.task, encoded.examples, encoded.features, encoded.batches.epoch(0), config.training.precision
     )
+
+
+def _answered(model: PretrainedModel, evaluation: TaskEvaluation, split: str, folder: Path) -> dict[str, float]:
+    """Write what the model answers to a split, and return what that scores."""
+    answers = evaluation.answers(model)
+    write_text(folder / f"{split}_predictions.tsv", predictions_table(evaluation.task, evaluation.examples, answers))
+    return evaluation.task.score(evaluation.examples, answers)
 
 
 def _checked_folder(folder: Path, overwrite: bool) -> Path:
