@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from plm.blocks.attention import Attention
 from plm.blocks.cache import KeyValueCache
+from plm.blocks.dropout import Dropout
 from plm.blocks.feed_forward import FeedForward
 from plm.blocks.kernels import Kernel
 from plm.blocks.layout import Layout
@@ -50,7 +51,7 @@ class Block(nn.Module):
             activation=config.activation,
         )
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.pre_norm = config.norm == "pre"
 
     def forward(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from plm.blocks.dropout import Dropout
 from plm.blocks.layout import Layout
 from plm.blocks.linear import Embedding
 from plm.errors import ShapeError
@@ -33,7 +34,7 @@ class Embeddings(nn.Module):
         self.position = Embedding(positions, hidden_size) if positions else None
         self.token_type = Embedding(token_types, hidden_size) if token_types else None
         self.norm = nn.LayerNorm(hidden_size, eps=norm_eps) if norm_eps is not None else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor | None, layout: Layout) -> Tensor:
         """input_ids, token_type_ids: (batch, length) or (tokens,), int64. Returns the same with hidden behind.

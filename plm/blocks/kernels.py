@@ -1,7 +1,8 @@
 """Attention kernels: how queries, keys and values become a context.
 
 A kernel computes one rectangle of sequences, (batch, heads, length, head size). `attend` brings either layout to it:
-a padded batch at once, a packed one run by run (neighbours of equal length), which needs no mask and no padding.
+a padded batch at once, a packed one run by run (neighbours of equal length), which needs no mask and no padding. In
+training, where runs would cost too many operators, packed sequences go through `packed_attention`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plm.blocks.layout import Layout, Padded, causal_allowed, prefix_allowed
+from plm.blocks.eager import is_transformed
+from plm.blocks.layout import Layout, Packed, Padded, causal_allowed, prefix_allowed
+from plm.blocks.packed_attention import attend_packed
 from plm.blocks.relative import relative_attention, relative_attention_reference, relative_table
 
 
@@ -137,6 +140,8 @@ def attend(
             dropout=dropout,
         )
         return context.transpose(1, 2)
+    if isinstance(kernel, DotProduct) and _trains_packed(query, layout):
+        return attend_packed(query, key, value, layout, dropout=dropout)
     pieces = []
     for number, run in enumerate(layout.runs):
         rectangle = (run.sequences, run.length, *query.shape[1:])
@@ -148,6 +153,17 @@ def attend(
         context = kernel(q, k, v, allowed=allowed, is_causal=layout.pattern == "causal", past=0, dropout=dropout)
         pieces.append(context.transpose(1, 2).flatten(0, 1))
     return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+
+
+def _trains_packed(query: Tensor, layout: Packed) -> bool:
+    """True where `attend_packed` applies, and somebody wants gradients: without them, torch's own kernel is faster."""
+    return (
+        torch.is_grad_enabled()
+        and query.requires_grad
+        and query.device.type == "cpu"
+        and layout.pattern != "prefix"
+        and not is_transformed()
+    )
 
 
 def masked_softmax(scores: Tensor, *, allowed: Tensor | None, is_causal: bool = False, past: int = 0) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from plm.blocks.rectangles import Rectangle, rectangles
 from plm.errors import ConfigError, ShapeError, did_you_mean
 
 Pattern = Literal["full", "causal", "prefix"]
@@ -217,6 +218,11 @@ class Packed:
                 runs.append(Run(start, 1, length))
             start += length
         return tuple(runs)
+
+    @cached_property
+    def rectangles(self) -> tuple[Rectangle, ...]:
+        """All sequences, in packed order, in few rectangles with little padding."""
+        return rectangles(self.lengths)
 
     @cached_property
     def ends(self) -> Tensor:

@@ -16,10 +16,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from plm.blocks.distance_band import Geometry
+from plm.blocks.eager import is_transformed
 from plm.blocks.relative_blocks import attend_in_blocks
 from plm.errors import ShapeError
 
@@ -105,7 +105,7 @@ def relative_attention(
     Rows with no key to attend to are zero. Raises ShapeError where shapes do not fit together.
     """
     _check(query, key, value, table, allowed=allowed, dropout=dropout)
-    if _plain_only() or table.requires_grad or 0 in (query.numel(), key.numel()):
+    if is_transformed() or table.requires_grad or 0 in (query.numel(), key.numel()):
         context, _, _ = relative_attention_reference(
             query,
             key,
@@ -130,16 +130,6 @@ def relative_attention(
         allowed = allowed.reshape((1,) * (4 - allowed.dim()) + allowed.shape).expand(-1, -1, -1, keys)
     table = table[radius - reach : radius + reach + 1].to(query.dtype)
     return attend_in_blocks(query, key, value, table, allowed=allowed, geometry=geometry, dropout=dropout)
-
-
-def _plain_only() -> bool:
-    """True where torch does more than compute: compiling, tracing, function transforms, forward derivatives."""
-    return bool(
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-    )
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, table: Tensor, *, allowed: Tensor | None, dropout: float) -> None:
