@@ -13,11 +13,15 @@ from plm.metrics.classification import (
     confusion_matrix,
     decide,
 )
+from plm.metrics.entities import Entity, EntityScore, EntityScores, score_entities, token_accuracy
 
 __all__ = [
     "DEFAULT_METRICS",
     "GLUE_METRICS",
     "METRICS",
+    "Entity",
+    "EntityScore",
+    "EntityScores",
     "Metric",
     "NaiveBayes",
     "ProblemType",
@@ -26,5 +30,7 @@ __all__ = [
     "confusion_matrix",
     "decide",
     "majority",
+    "score_entities",
+    "token_accuracy",
     "words",
 ]

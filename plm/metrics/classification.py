@@ -86,7 +86,7 @@ def subset_accuracy(predictions: ArrayLike, references: ArrayLike) -> float:
 
 
 def matthews_correlation(predictions: ArrayLike, references: ArrayLike) -> float:
-    """Matthews' correlation of classes, in [-1, 1]: GLUE's metric for CoLA."""
+    """Matthews' correlation of classes, in [-1, 1]: GLUE's for CoLA (2 classes) and the diagnostic set (3)."""
     predicted, expected, classes = _classes(predictions, references)
     if _is_constant(predicted) or _is_constant(expected):
         return 0.0
@@ -141,6 +141,7 @@ GLUE_METRICS: Mapping[str, tuple[str, ...]] = {
     "qnli": ("accuracy",),
     "rte": ("accuracy",),
     "wnli": ("accuracy",),
+    "ax": ("matthews_correlation",),
 }
 
 

@@ -106,6 +106,35 @@ def test_confusion_matrix_has_references_in_rows() -> None:
         confusion_matrix(PREDICTED, EXPECTED, num_labels=2)
 
 
+# Three classes: matrix [[2, 1, 0], [0, 1, 1], [1, 0, 2]], 5 of 8 right, 3 + 2 + 3 expected, 3 + 2 + 3 predicted.
+THREE = [(0, 0), (0, 0), (1, 0), (1, 1), (2, 1), (0, 2), (2, 2), (2, 2)]
+# Two classes: 3 hits, 1 miss, 2 false alarms, 2 rightly rejected.
+TWO = [(1, 1), (1, 1), (1, 1), (0, 1), (1, 0), (1, 0), (0, 0), (0, 0)]
+# Deviations -1.5, -0.5, 0.5, 1.5 against -2, 0, -1, 3; the middle two change their ranks.
+SCORES = [(1.0, 0.0), (2.0, 2.0), (3.0, 1.0), (4.0, 5.0)]
+MCC_OF_TWO = (3 * 2 - 2 * 1) / math.sqrt(5 * 4 * 4 * 3)
+
+
+@pytest.mark.parametrize(
+    ("task", "pairs", "expected"),
+    [
+        ("cola", TWO, [MCC_OF_TWO]),
+        ("sst-2", TWO, [5 / 8]),
+        ("mrpc", TWO, [5 / 8, 2 * 3 / (5 + 4)]),
+        ("sts-b", SCORES, [7 / math.sqrt(5 * 14), 1 - 6 * (0 + 1 + 1 + 0) / (4 * 15)]),
+        ("qqp", TWO, [5 / 8, 2 * 3 / (5 + 4)]),
+        ("mnli", THREE, [5 / 8]),
+        ("qnli", TWO, [5 / 8]),
+        ("rte", TWO, [5 / 8]),
+        ("wnli", TWO, [5 / 8]),
+        ("ax", THREE, [(5 * 8 - (3 * 3 + 2 * 2 + 3 * 3)) / (8 * 8 - (3 * 3 + 2 * 2 + 3 * 3))]),
+    ],
+)
+def test_the_metrics_of_glue_by_hand(task: str, pairs: list[tuple[float, float]], expected: list[float]) -> None:
+    predicted, references = zip(*pairs, strict=True)
+    assert list(compute_metrics(GLUE_METRICS[task], predicted, references).values()) == pytest.approx(expected)
+
+
 def test_lists_arrays_and_tensors_will_do() -> None:
     for convert in (list, np.array, torch.tensor):
         assert metric("accuracy", convert([0, 1]), convert([0, 0])) == pytest.approx(0.5)
