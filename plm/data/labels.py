@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from plm.data.readers import Example
 from plm.errors import DataError, did_you_mean
 from plm.metrics.classification import ProblemType
+
+IGNORED_LABEL = -100
+"""The target of what nothing is trained on, as everywhere in torch."""
 
 Target = int | float | tuple[float, ...]
 """A class index, a score, or one 0.0 or 1.0 for each class."""
@@ -40,10 +44,12 @@ class LabelSet:
     """What the labels of a task mean to a model.
 
     names: the classes, in the order of the model's outputs; empty for regression.
+    unknown: "error" = another label is one; "miss" = it has the target -100, which nothing is trained on.
     """
 
     names: tuple[str, ...]
     problem_type: ProblemType = "single_label_classification"
+    unknown: Literal["error", "miss"] = "error"
 
     def encode(self, examples: Sequence[Example], *, source: str = "examples") -> list[Target]:
         """The target of each example.
@@ -53,10 +59,11 @@ class LabelSet:
         """
         if self.problem_type == "regression":
             return [_score(example, source) for example in examples]
-        check_labels(examples, self.names, source=source)
+        if self.unknown == "error":
+            check_labels(examples, self.names, source=source)
         index = {name: number for number, name in enumerate(self.names)}
         if self.problem_type == "single_label_classification":
-            return [index[_one_name(example, source)] for example in examples]
+            return [index.get(_one_name(example, source), IGNORED_LABEL) for example in examples]
         chosen = [set(_names(example, source)) for example in examples]
         return [tuple(float(name in names) for name in self.names) for names in chosen]
 

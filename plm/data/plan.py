@@ -84,6 +84,15 @@ def batches_by_tokens(
     return BatchPlan(sizes, tuple(batches))
 
 
+def plan_epoch(
+    lengths: Sequence[int] | Indexes, *, batch_size: int, tokens_per_batch: int | None, seed: int | None, epoch: int = 0
+) -> BatchPlan:
+    """The batches that a config asks for: of tokens_per_batch positions or, if that is None, of batch_size examples."""
+    if tokens_per_batch is None:
+        return batches_by_count(lengths, batch_size=batch_size, seed=seed, epoch=epoch)
+    return batches_by_tokens(lengths, max_tokens=tokens_per_batch, seed=seed, epoch=epoch)
+
+
 def permutation(count: int, *, seed: int, epoch: int) -> Indexes:
     """A shuffle of 0 to count - 1 that depends on nothing but its arguments: not on versions, platform or history.
 

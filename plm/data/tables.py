@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import lzma
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from plm.errors import DataError, did_you_mean
 from plm.registry import Registry
@@ -30,32 +33,41 @@ class TableFormat:
 
 FORMATS: Registry[TableFormat] = Registry("table format")
 
+# Suffix of compressed files -> what opens them.
+_COMPRESSED: Mapping[str, Callable[[Path], IO[bytes] | gzip.GzipFile | lzma.LZMAFile]] = {
+    ".gz": gzip.GzipFile,
+    ".xz": lzma.LZMAFile,
+}
+
 
 def read_rows(
     path: Path | str, wanted: Wanted, *, format: str | None = None, header: bool | None = None
 ) -> Iterator[Row]:
     """The wanted cells of every row, in the order of the file.
 
-    format: a name in FORMATS; None = told by the suffix.
+    format: a name in FORMATS; None = told by the suffix, behind which .gz or .xz may stand.
     header: True = line 1 names the columns. None = it does when `wanted` holds names, not when it holds indexes.
     Text is UTF-8, with or without byte order mark. Blank lines at the end are passed over, others are errors.
     Raises DataError with file, line and column; UnknownNameError for an unknown format.
     """
     path = Path(path)
     named = any(isinstance(column, str) for column in wanted.values())
-    return FORMATS.get(format or _format_of(path)).rows(path, wanted, named if header is None else header)
+    return FORMATS.get(format or format_of(path)).rows(path, wanted, named if header is None else header)
 
 
 def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
     """Numbered lines without their ends. Only \\n and \\r\\n end a line: U+2028 and the like are text.
 
-    Raises DataError when the file is missing, or not UTF-8 (with line and byte).
+    Files that end in .gz or .xz are unpacked on the way. Raises DataError when the file is missing, damaged, or not
+    UTF-8 (with line and byte).
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with _COMPRESSED.get(path.suffix.lower(), _plain)(path) as file:
             for number, raw in enumerate(file, 1):
                 yield number, _decoded(raw, number, path).removesuffix("\n").removesuffix("\r")
+    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: damaged, or not what its suffix {path.suffix!r} says: {error}") from error
     except OSError as error:
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"{path}: cannot be read: {error.strerror}{did_you_mean(path.name, siblings)}") from error
@@ -71,6 +83,10 @@ def without_blank_end(rows: Iterable[tuple[int, Any]], is_blank: Callable[[Any],
             held.clear()
 
 
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
 def _decoded(raw: bytes, number: int, path: Path) -> str:
     try:
         return raw.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -81,9 +97,11 @@ def _decoded(raw: bytes, number: int, path: Path) -> str:
         ) from error
 
 
-def _format_of(path: Path) -> str:
+def format_of(path: Path) -> str:
+    """The name in FORMATS that the suffix tells. Raises DataError when it tells none."""
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in _COMPRESSED]
     for name, table_format in FORMATS.items():
-        if path.suffix.lower() in table_format.suffixes:
+        if suffixes and suffixes[-1] in table_format.suffixes:
             return name
     raise DataError(f"{path}: the suffix {path.suffix!r} tells no format; pass format=, one of {', '.join(FORMATS)}")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plm.data.plan import BatchPlan, batches_by_count, batches_by_tokens, permutation
+from plm.data.plan import BatchPlan, batches_by_count, batches_by_tokens, permutation, plan_epoch
 from plm.errors import ConfigError, DataError
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=200)
@@ -48,15 +48,24 @@ def test_by_tokens_holds_every_example_once_and_keeps_the_budget(
     assert all(len(batch) * max(lengths[index] for index in batch) <= max_tokens for batch in plan)
 
 
-def test_order_depends_on_seed_and_epoch_alone() -> None:
+@pytest.mark.parametrize("tokens_per_batch", [None, 1024])
+def test_order_depends_on_seed_and_epoch_alone(tokens_per_batch: int | None) -> None:
     lengths = skewed_lengths(300)
 
     def order(seed: int, epoch: int) -> list[list[int]]:
-        return as_lists(batches_by_count(lengths, batch_size=8, seed=seed, epoch=epoch))
+        return as_lists(plan_epoch(lengths, batch_size=8, tokens_per_batch=tokens_per_batch, seed=seed, epoch=epoch))
 
     assert order(1, 0) == order(1, 0)
     assert order(1, 0) != order(1, 1)
     assert order(1, 0) != order(2, 0)
+
+
+def test_a_config_says_examples_or_tokens() -> None:
+    lengths = skewed_lengths(300)
+    by_count = plan_epoch(lengths, batch_size=8, tokens_per_batch=None, seed=1, epoch=2)
+    by_tokens = plan_epoch(lengths, batch_size=8, tokens_per_batch=1024, seed=1, epoch=2)
+    assert as_lists(by_count) == as_lists(batches_by_count(lengths, batch_size=8, seed=1, epoch=2))
+    assert as_lists(by_tokens) == as_lists(batches_by_tokens(lengths, max_tokens=1024, seed=1, epoch=2))
 
 
 def test_the_permutation_is_pinned() -> None:

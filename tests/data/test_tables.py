@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import lzma
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from plm.data.tables import FORMATS, TableFormat, read_lines, read_rows
 from plm.errors import DataError, UnknownNameError
+from tests.shared_data import shared_data
 
 WANTED = {"text": "text", "label": "label"}
 
@@ -153,3 +157,34 @@ def test_messages_begin_with_the_path_as_given(tmp_path: Path) -> None:
     path = write(tmp_path / "train.tsv", "a\tb\nc\n")
     with pytest.raises(DataError, match=re.escape(f"{path}, line 2: ")):
         list(read_rows(path, {"text": 0}))
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_compressed_files_are_read_as_what_they_hold(
+    suffix: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    for name, text in (("a.tsv", "text\tlabel\nfine\tgood\n"), ("b.CSV", 'text,label\n"fine",good\n')):
+        path = write(tmp_path / f"{name}{suffix}", pack(text.encode("utf-8-sig")))
+        assert list(read_rows(path, WANTED)) == [(2, {"text": "fine", "label": "good"})]
+    path = write(tmp_path / f"c.jsonl{suffix}", pack(b'{"text": "fine", "label": "good"}\n{"text"'))
+    refuses(path, f"c.jsonl{suffix}, line 2: not JSON")
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_a_damaged_archive_is_named(suffix: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    whole = pack(b"text\tlabel\n" + b"fine\tgood\n" * 999)
+    for content in (whole[: len(whole) // 2], b"text\tlabel\nfine\tgood\n"):
+        refuses(write(tmp_path / f"a.tsv{suffix}", content), "a.tsv", "damaged, or not what its suffix")
+
+
+def test_an_archive_whose_name_tells_no_format_needs_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.gz", gzip.compress(b"text\tlabel\nfine\tgood\n"))
+    refuses(path, "tells no format; pass format=, one of tsv, csv, jsonl")
+    assert len(list(read_rows(path, WANTED, format="tsv"))) == 1
+
+
+def test_a_real_archive_is_read_whole() -> None:
+    labels = [
+        cells["label"] for _, cells in read_rows(shared_data("imdb", "train_rest_20k.tsv.xz"), {"label": "label"})
+    ]
+    assert (labels.count("0"), labels.count("1")) == (10000, 10000)
