@@ -11,6 +11,7 @@ from torch import nn
 from plm.checkpoints.report import LoadReport
 from plm.checkpoints.saving import DEFAULT_SHARD_SIZE, save_model
 from plm.heads.model import Model
+from plm.heads.several import Plans
 from plm.models.backbone import Backbone
 from plm.models.config import ModelConfig
 
@@ -30,15 +31,21 @@ class PretrainedModel(Model):
         backbone: Backbone,
         heads: Mapping[str, nn.Module],
         *,
+        plans: Plans | None = None,
         loaded: LoadReport | None = None,
     ) -> None:
-        super().__init__(config, backbone, heads)
+        super().__init__(config, backbone, heads, plans=plans)
         self.loaded = loaded
 
     @classmethod
     def of(cls, model: Model, *, loaded: LoadReport | None = None) -> PretrainedModel:
         """A model with the same parts and in the same mode."""
-        return cls(model.config, model.backbone, dict(model.heads.items()), loaded=loaded).train(model.training)
+        heads = dict(model.heads.items())
+        return cls(model.config, model.backbone, heads, plans=model.plans, loaded=loaded).train(model.training)
+
+    def with_head(self, head: str) -> PretrainedModel:
+        """See Model.with_head; saved, it is a folder for one task, as other libraries know them."""
+        return PretrainedModel.of(super().with_head(head), loaded=self.loaded)
 
     def save_pretrained(
         self, folder: str | Path, *, layout: str = "huggingface", max_shard_size: int = DEFAULT_SHARD_SIZE

@@ -1,8 +1,8 @@
-"""`AutoModel` and its kin: models with one head, by task. `AutoConfig`: the config alone."""
+"""`AutoModel` and its kin: models by task, or of several tasks. `AutoConfig`: the config alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from plm.checkpoints.loading import fill_model
 from plm.checkpoints.store import open_checkpoint, read_config_file
 from plm.errors import ConfigError
 from plm.heads.model import build_model
+from plm.heads.several import Plans
 from plm.models.config import ModelConfig
 from plm.models.families import FAMILIES
 from plm.models.init import initialize
@@ -101,12 +102,7 @@ class AutoModel:
             local_files_only=local_files_only,
             subfolder=subfolder,
         )
-        checkpoint = open_checkpoint(
-            path, config=Path(config) if isinstance(config, str) else config, overrides=overrides
-        )
-        _require_heads(checkpoint.config, cls.heads)
-        model, report = fill_model(checkpoint, heads=cls.heads, dtype=weights_dtype, device=device)
-        return PretrainedModel.of(model, loaded=report)
+        return _opened(path, heads=cls.heads, config=config, overrides=overrides, dtype=weights_dtype, device=device)
 
     @classmethod
     def from_config(
@@ -114,16 +110,101 @@ class AutoModel:
     ) -> PretrainedModel:
         """A model with random weights, in training mode. Raises ConfigError for a head that the family has not."""
         _require_heads(config, cls.heads)
-        model = build_model(config, cls.heads)
-        initialize(model, std=config.initializer_range, generator=generator)
-        return PretrainedModel.of(model.to(as_dtype(dtype) or torch.float32))
+        return _random(config, cls.heads, dtype=dtype, generator=generator)
 
 
-def _require_heads(config: ModelConfig, heads: tuple[str, ...]) -> None:
+def _opened(
+    path: Path,
+    *,
+    heads: tuple[str, ...] | Plans | None,
+    config: str | Path | Mapping[str, Any] | None,
+    overrides: Mapping[str, Any],
+    dtype: torch.dtype | None,
+    device: torch.device | str,
+) -> PretrainedModel:
+    """The model of a file or folder. heads, dtype: as plm.checkpoints.loading.load_model."""
+    checkpoint = open_checkpoint(path, config=Path(config) if isinstance(config, str) else config, overrides=overrides)
+    if heads is not None:
+        _require_heads(checkpoint.config, heads)
+    model, report = fill_model(checkpoint, heads=heads, dtype=dtype, device=device)
+    return PretrainedModel.of(model, loaded=report)
+
+
+def _random(
+    config: ModelConfig, heads: tuple[str, ...] | Plans, *, dtype: str | torch.dtype, generator: torch.Generator | None
+) -> PretrainedModel:
+    model = build_model(config, heads)
+    initialize(model, std=config.initializer_range, generator=generator)
+    return PretrainedModel.of(model.to(as_dtype(dtype) or torch.float32))
+
+
+def _require_heads(config: ModelConfig, heads: Collection[str] | Plans) -> None:
+    """Refuse a head that only other families have. One that no family lists is a third party's, and goes with any."""
     family = FAMILIES.get(config.model_type)
-    for head in heads:
-        if head not in family.heads:
+    listed = {head for _, one in FAMILIES.items() for head in one.heads}
+    kinds = [plan.kind for plan in heads.values() if plan.kind] if isinstance(heads, Mapping) else heads
+    for head in kinds:
+        if head in listed and head not in family.heads:
             raise ConfigError(f"{config.model_type} has no head {head!r} (it has: {', '.join(family.heads)})")
+
+
+class AutoModelForTasks:
+    """Several tasks on one backbone, each with a head of its own, or sharing one with another: see plm.HeadPlan.
+
+    model(**batch, head="slots") asks one head, model.predict_heads(**batch) encodes once and asks all, and
+    model.with_head("slots") is a model for that task alone.
+    """
+
+    def __init__(self) -> None:
+        raise OSError(
+            "AutoModelForTasks is not a model: use AutoModelForTasks.from_pretrained(name_or_path, heads={...}) or "
+            "AutoModelForTasks.from_config(config, heads={...})"
+        )
+
+    @staticmethod
+    def from_pretrained(
+        name_or_path: str | Path,
+        *,
+        heads: Plans | None = None,
+        config: str | Path | Mapping[str, Any] | None = None,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        subfolder: str | None = None,
+        **overrides: Any,
+    ) -> PretrainedModel:
+        """A model with several heads in evaluation mode; arguments as AutoModel.from_pretrained.
+
+        heads: plans by name, for a start from any checkpoint. A head that it stores under the same name and kind comes
+            from there; of a checkpoint for one task, the first head of that kind. None = all that is stored, as
+            `save_pretrained` wrote it.
+        """
+        refuse_foreign(overrides)
+        weights_dtype = as_dtype(dtype)
+        path = resolve(
+            name_or_path,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            subfolder=subfolder,
+        )
+        return _opened(path, heads=heads, config=config, overrides=overrides, dtype=weights_dtype, device=device)
+
+    @staticmethod
+    def from_config(
+        config: ModelConfig,
+        *,
+        heads: Plans,
+        dtype: str | torch.dtype = "float32",
+        generator: torch.Generator | None = None,
+    ) -> PretrainedModel:
+        """A model with random weights, in training mode; arguments as AutoModel.from_config."""
+        _require_heads(config, heads)
+        return _random(config, heads, dtype=dtype, generator=generator)
 
 
 class AutoModelForPreTraining(AutoModel):

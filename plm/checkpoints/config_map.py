@@ -15,11 +15,15 @@ from plm.checkpoints.config_keys import (
     ONLY,
     UNDERSTOOD,
     UNSAID,
+    ConfigKeys,
     keys_of,
 )
+from plm.checkpoints.head_plans import KEY as HEADS_KEY
+from plm.checkpoints.head_plans import read_plans
 from plm.config import from_dict
 from plm.errors import ConfigError, did_you_mean
 from plm.heads.head import HEADS
+from plm.heads.several import HeadPlan
 from plm.models.config import ModelConfig, default_labels
 from plm.models.families import FAMILIES
 
@@ -35,13 +39,15 @@ class RawConfig:
     """A config file as found, and what plm made of it.
 
     source: where it comes from, for messages. values: fields of the family's config.
-    architecture: head named by `architectures`, if any. notes: keys that were not used.
+    architecture: head named by `architectures`, if any. plans: of several heads, if the file lists them.
+    notes: keys that were not used.
     """
 
     source: str
     model_type: str
     values: dict[str, Any]
     architecture: str | None = None
+    plans: dict[str, HeadPlan] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -73,6 +79,8 @@ def read_config(
                 result.values[keys.field_of(key)] = value
             elif key in ONLY:
                 _require_only(key, value, source)
+            elif key == HEADS_KEY and isinstance(value, list) and not is_override:
+                result.plans = read_plans(value, source=source, overridden=_overridden(overrides, keys))
             elif key not in UNDERSTOOD and (is_override or key not in NEUTRAL):
                 hint = did_you_mean(key, {*fields, *keys.spellings(), *UNDERSTOOD, *ONLY})
                 if is_override:
@@ -236,6 +244,12 @@ def _labels(raw: Mapping[str, Any], overrides: Mapping[str, Any], config: RawCon
     if count not in (None, len(stored)):
         config.notes.append(f"{config.source}: num_labels is {count}, but there are {len(stored)} names: these count")
     return {"id2label": stored}
+
+
+def _overridden(overrides: Mapping[str, Any], keys: ConfigKeys) -> set[str]:
+    """The fields of ours that a caller's overrides set."""
+    names_labels = {"id2label", "label2id", "num_labels"} & overrides.keys()
+    return {keys.field_of(key) for key in overrides} | ({"id2label"} if names_labels else set())
 
 
 def _label_names(values: Mapping[str, Any], source: str) -> Any:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from plm.checkpoints.companions import carry_tokenizer
 from plm.checkpoints.destination import filling
 from plm.checkpoints.dtypes import as_dtype
+from plm.checkpoints.head_plans import are_plain
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import load_model
 from plm.checkpoints.report import LoadReport
@@ -120,7 +121,8 @@ def require_whole(loaded: LoadReport) -> None:
 
 
 def _verified(model: Model, folder: Path, layout: str) -> Comparison:
-    again, _ = load_model(folder, heads=tuple(model.heads), dtype=None)
+    heads = tuple(model.heads) if are_plain(model.plans) else model.plans
+    again, _ = load_model(folder, heads=heads, dtype=None)
     comparison = compare(model, again)
     if not comparison.is_equal:
         raise CheckpointError(

@@ -40,7 +40,8 @@ class Inspection:
 
     problem: why it cannot be loaded; None = it can.
     entry: file, index or prefix read. format: its container. layout: the table of names. model_type: the family.
-    config: resolved, or as in the file when that cannot be understood. heads: stored ones.
+    config: resolved, or as in the file when that cannot be understood. heads: stored ones, by name. kinds: of those
+        whose name does not say it.
     tensors: all in the file, in its order.
     missing: of ours, with the heads stored, that loading would initialise; for what cannot be loaded, backbone tensors
         by their own names that other layers have.
@@ -55,6 +56,7 @@ class Inspection:
     model_type: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     heads: tuple[str, ...] = ()
+    kinds: dict[str, str] = field(default_factory=dict)
     tensors: tuple[StoredTensor, ...] = ()
     missing: tuple[str, ...] = ()
     mismatched: tuple[str, ...] = ()
@@ -107,7 +109,8 @@ class Inspection:
             kinds = ", ".join(f"{dtype} ({count})" for dtype, count in self.dtypes.items())
             about.append(f"size: {self.parameters:,} parameters, {readable_size(self.size)}, {kinds}")
         if self.heads or self.problem is None:
-            about.append(f"heads: {', '.join(self.heads) or 'none'}")
+            listed = [f"{head} ({self.kinds[head]})" if head in self.kinds else head for head in self.heads]
+            about.append(f"heads: {', '.join(listed) or 'none'}")
         about += self._tensor_lines() if every_tensor else self._part_lines()
         about += [f"missing: {name}" for name in self.missing]
         about += [f"other shape than the config says: {name}" for name in self.mismatched]
@@ -151,9 +154,9 @@ def inspect(
         checkpoint = open_checkpoint(path, config=config, overrides=overrides)
     except PlmError as error:
         return _closed(path, config=config, overrides=overrides, problem=str(error))
-    wanted = checkpoint.stored_heads() if heads is None else tuple(heads)
+    wanted = tuple(checkpoint.plans or checkpoint.stored_heads()) if heads is None else tuple(heads)
     try:
-        _, report = fill_model(checkpoint, heads=wanted, dtype=None, device="cpu")
+        _, report = fill_model(checkpoint, heads=heads, dtype=None, device="cpu")
     except PlmError as error:
         return _opened(checkpoint, wanted, report=None, problem=str(error))
     return _opened(checkpoint, wanted, report=report, problem=None)
@@ -182,7 +185,8 @@ def _opened(
         model_type=checkpoint.config.model_type,
         config=to_dict(checkpoint.config),
         heads=heads,
-        tensors=tuple(place_tensors(checkpoint.source, heads)),
+        kinds={name: plan.kind or f"is {plan.shared_with}" for name, plan in checkpoint.plans.items() if name in heads},
+        tensors=tuple(place_tensors(checkpoint.source, checkpoint.stored_heads() or heads, own=checkpoint.plans)),
         missing=tuple(lacking) if report is None else report.missing,
         mismatched=() if report is None else report.mismatched,
         notes=tuple(checkpoint.notes),

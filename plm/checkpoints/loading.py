@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from plm.checkpoints.formats.finite import is_finite
+from plm.checkpoints.head_plans import Wanted, wanted_heads
 from plm.checkpoints.name_map import Rule, expand
 from plm.checkpoints.report import LoadReport
 from plm.checkpoints.sizes import POOLER, backbone_shapes, misfit, missing_tensors, read
 from plm.checkpoints.store import Checkpoint, open_checkpoint
 from plm.errors import CheckpointError, did_you_mean
 from plm.heads.head import HEADS
-from plm.heads.model import Model, build_model
+from plm.heads.model import Model, build_model, heads_that_pool
+from plm.heads.several import Plans, settle
 from plm.models.init import initialize
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 def load_model(
     path: Path,
     *,
-    heads: Collection[str] | None = None,
+    heads: Collection[str] | Plans | None = None,
     config: Path | Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = torch.float32,
@@ -34,7 +36,8 @@ def load_model(
 ) -> tuple[Model, LoadReport]:
     """Load weights into a new model, in evaluation mode.
 
-    heads: names in HEADS; () = the backbone alone; None = whatever the checkpoint holds.
+    heads: names in HEADS; () = the backbone alone; None = whatever the checkpoint holds. Plans by name: several heads,
+        see plm.heads.several; what a plan does not say comes from the checkpoint.
     config, overrides: as open_checkpoint. dtype: None = as stored.
     The weights of mapped formats stay mapped: they are read from disk when first used.
     Raises CheckpointError when a backbone tensor is missing, has another shape, or holds NaN or infinity; a missing
@@ -47,18 +50,19 @@ def load_model(
 def fill_model(
     checkpoint: Checkpoint,
     *,
-    heads: Collection[str] | None,
+    heads: Collection[str] | Plans | None,
     dtype: torch.dtype | None,
     device: torch.device | str,
 ) -> tuple[Model, LoadReport]:
     """Build the model that a checkpoint and the wanted heads ask for, and fill it. Arguments as in load_model."""
     _refuse_missing_backbone(checkpoint)
-    config, wanted = checkpoint.config, checkpoint.stored_heads() if heads is None else tuple(heads)
-    needs_pooler = any(HEADS.get(head).needs_pooler(config) for head in wanted)
-    model = build_model(config, wanted, pooler=needs_pooler or _stores_pooler(checkpoint))
+    wanted = wanted_heads(heads, stored=checkpoint.plans, kinds=checkpoint.stored_heads(), entry=checkpoint.entry)
+    config, plans = settle(checkpoint.config, wanted.plans)
+    pooler = _stores_pooler(checkpoint) or bool(heads_that_pool(config, plans))
+    model = build_model(config, plans, pooler=pooler)
     filling = _Filling(checkpoint, model)
     filling.take_all(wanted)
-    if not wanted and model.backbone.pooler is None and POOLER in backbone_shapes(config):
+    if not plans and model.backbone.pooler is None and POOLER in backbone_shapes(config):
         filling.notes.append("no pooler is stored, so the model has no pooler_output")
     _refuse_non_finite(checkpoint)
     _assign(model, filling.filled, dtype=dtype, device=device)
@@ -82,15 +86,22 @@ class _Filling:
         self.mismatched: dict[str, str] = {}
         self.notes = list(checkpoint.notes)
 
-    def take_all(self, heads: Collection[str]) -> None:
+    def take_all(self, heads: Wanted) -> None:
         """Take what is stored for the backbone and these heads."""
-        source, parts = self.checkpoint.source, parts_of(heads)
+        source, parts = self.checkpoint.source, parts_of(heads.in_table)
         for prefix, part in parts:
             names = {name.removeprefix(prefix): None for name in self.wanted if name.startswith(prefix)}
             for rule, number in expand(source.name_map.rules_of(part, names), max(source.count(part), 1)):
                 found = source.find(part, rule, number)
                 if found is not None and rule.applies(names, number):
                     self._take(rule, found, [prefix + name for name in rule.ours_at(number)])
+        for head, stored in heads.own.items():
+            ours = [name for name in self.wanted if name.startswith(f"heads.{head}.")]
+            theirs = [f"heads.{stored}.{name.removeprefix(f'heads.{head}.')}" for name in ours]
+            for name, found in zip(ours, theirs, strict=True):
+                if found in source:
+                    self._take(Rule(name, found), found, [name])
+        self._separate()
         for name in self.wanted:
             copy = source.find_copy(name)
             if copy is not None and name not in self.filled:
@@ -99,6 +110,15 @@ class _Filling:
             for rule in source.name_map.parts.get(part, ()):
                 if rule.tied_to in self.filled:
                     self._settle_copy(prefix + rule.names[0], self.filled[rule.tied_to], source.find(part, rule, 0))
+
+    def _separate(self) -> None:
+        """Give tensors that several heads start from to each of them anew: they are trained apart."""
+        heads = [name for name in self.filled if name.startswith("heads.")]
+        seen: set[int] = set()
+        for name in heads:
+            if self.filled[name].data_ptr() in seen:
+                self.filled[name] = self.filled[name].clone()
+            seen.add(self.filled[name].data_ptr())
 
     def _take(self, rule: Rule, found: str, ours: list[str]) -> None:
         """Give one of their tensors to ours."""
@@ -147,10 +167,10 @@ class _Filling:
         )
 
 
-def parts_of(heads: Collection[str]) -> list[tuple[str, str]]:
-    """(prefix of our names, part of the table) of a model with these heads, the backbone first."""
+def parts_of(heads: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(prefix of our names, part of the table) of a model, the backbone first. heads: kinds by name."""
     inside = [(f"heads.{head}.{inner}." if inner else f"heads.{head}.", part)
-              for head in heads for inner, part in HEADS.get(head).parts]  # fmt: skip
+              for head, kind in heads.items() for inner, part in HEADS.get(kind).parts]  # fmt: skip
     return [("backbone.", "backbone"), *inside]
 
 

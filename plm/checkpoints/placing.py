@@ -50,10 +50,10 @@ class StoredTensor:
         return count
 
 
-def place_tensors(source: Source, heads: Collection[str]) -> list[StoredTensor]:
+def place_tensors(source: Source, heads: Collection[str], *, own: Collection[str] = ()) -> list[StoredTensor]:
     """Every tensor of a source with its place, in the order of the source.
 
-    heads: those stored; where two parts share a name, theirs wins.
+    heads: those stored; where two parts share a name, theirs wins. own: names of heads stored under our own names.
     """
     rules: dict[str, tuple[str, Rule, int]] = {}
     for part in _parts_in_order(source, heads):
@@ -61,6 +61,9 @@ def place_tensors(source: Source, heads: Collection[str]) -> list[StoredTensor]:
             name = source.find(part, rule, number)
             if name is not None:
                 rules.setdefault(name, (part, rule, number))
+    for part in (f"heads.{head}" for head in own):
+        for name in (name for name in source if name.startswith(f"{part}.")):
+            rules[name] = (part, Rule(name.removeprefix(f"{part}."), name), 0)
     return [_placed(source, name, rules.get(name)) for name in source]
 
 

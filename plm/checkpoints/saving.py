@@ -16,6 +16,8 @@ from plm.checkpoints.config_map import write_config
 from plm.checkpoints.formats import FORMATS
 from plm.checkpoints.formats.replacing import replacing
 from plm.checkpoints.formats.safetensors import write as write_safetensors
+from plm.checkpoints.head_plans import KEY as HEADS_KEY
+from plm.checkpoints.head_plans import are_plain, in_the_table, write_plans
 from plm.checkpoints.hub import CONFIG_FILES
 from plm.checkpoints.loading import parts_of
 from plm.checkpoints.maps import MAPS
@@ -90,13 +92,14 @@ def save_model(
 def model_tensors(model: Model, target: Target, layout: str) -> dict[str, Tensor]:
     """All weights of a model under the names of a layout. Raises CheckpointError when one has no name there."""
     table = _table(model.config, layout)
-    strangers = [head for head in model.heads if head not in HEADS]
+    strangers = [head for head, plan in model.plans.items() if plan.kind is not None and plan.kind not in HEADS]
     if strangers:
         raise CheckpointError(f"the layout {layout!r} has no names for the head {strangers[0]!r}")
     state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     prefix = target.prefix(table, model.config.model_type, len(model.heads) > 0)
     written: dict[str, Tensor] = {}
-    for ours, part in parts_of(tuple(model.heads)):
+    in_table = in_the_table(model.plans)
+    for ours, part in parts_of(in_table):
         inside = {name.removeprefix(ours): tensor for name, tensor in state.items() if name.startswith(ours)}
         named = write_part(
             table,
@@ -111,14 +114,19 @@ def model_tensors(model: Model, target: Target, layout: str) -> dict[str, Tensor
                 f"the layout {layout!r} calls tensors of several heads {min(twice)!r}: save one model a task"
             )
         written |= named
-    return written
+    own = tuple(
+        f"heads.{name}." for name, plan in model.plans.items() if plan.kind is not None and name not in in_table
+    )
+    return written | {name: tensor for name, tensor in state.items() if name.startswith(own)}
 
 
 def config_content(model: Model, target: Target, layout: str) -> dict[str, Any]:
-    """What the config file of a layout says about a model."""
+    """What the config file of a layout says about a model; several heads are listed besides."""
     dtype = str(model.dtype).removeprefix("torch.")
     activations = _table(model.config, layout).activations
-    return target.write_config(model.config, tuple(model.heads), dtype=dtype, activations=activations)
+    kinds = tuple(in_the_table(model.plans).values())
+    content = target.write_config(model.config, kinds, dtype=dtype, activations=activations)
+    return content if are_plain(model.plans) else content | {HEADS_KEY: write_plans(model.plans)}
 
 
 def _table(config: ModelConfig, layout: str) -> NameMap:

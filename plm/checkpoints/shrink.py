@@ -137,7 +137,7 @@ def smaller_model(
         config = dataclasses.replace(
             config, vocab_size=len(rows), pad_token_id=rows.index(pad) if pad is not None and pad in rows else None
         )
-    smaller = build_model(config, tuple(model.heads), pooler=model.backbone.pooler is not None)
+    smaller = build_model(config, model.plans, pooler=model.backbone.pooler is not None)
     before, state = model.state_dict(), dict[str, Tensor]()
     for name, new_name in _renumbered(before, layers):
         tensor = before[name]

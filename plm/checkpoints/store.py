@@ -21,10 +21,14 @@ from plm.checkpoints.source import Source
 from plm.checkpoints.stored_heads import stored_heads
 from plm.config import read_json
 from plm.errors import CheckpointError, ConfigError
+from plm.heads.several import HeadPlan
 from plm.models.config import ModelConfig
 
 # A table that explains less than this share of a checkpoint's names does not describe it.
 LEAST_SCORE = 0.3
+
+# Heads of ours that are in no table are stored under names that begin so.
+OWN = "heads."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class Checkpoint:
 
     path: as asked for. entry: the weight file, shard index or prefix chosen. tensors: by the source's names.
     source: the same through `name_map`. config: resolved, with this source's meaning of every field.
-    architecture: the head that the config file names, or None.
+    architecture: the head that the config file names, or None. plans: of several heads, if the config file lists them.
     """
 
     path: Path
@@ -44,10 +48,11 @@ class Checkpoint:
     source: Source
     config: ModelConfig
     architecture: str | None
+    plans: Mapping[str, HeadPlan]
     notes: tuple[str, ...]
 
     def stored_heads(self) -> tuple[str, ...]:
-        """Heads whose weights are in the checkpoint, the one that the config names first."""
+        """Heads stored under the names of the table, the one that the config names first; `plans` has all."""
         return stored_heads(self.source, self.config, named=self.architecture)
 
 
@@ -81,6 +86,7 @@ def open_checkpoint(
         source=source,
         config=finished,
         architecture=raw_config.architecture,
+        plans=raw_config.plans,
         notes=(*raw_config.notes, *notes),
     )
 
@@ -128,7 +134,8 @@ def choose_map(tensors: Mapping[str, Tensor], *, format_name: str, model_type: s
         for _, table in MAPS.items()
         if model_type in table.families and (not table.formats or format_name in table.formats)
     ]
-    scores = {table.name: score(tensors, table) for table in candidates}
+    common = [name for name in tensors if not name.startswith(OWN)]
+    scores = {table.name: score(common, table) for table in candidates}
     best = max(candidates, key=lambda table: scores[table.name], default=None)
     if best is None or scores[best.name] < LEAST_SCORE:
         some = ", ".join(list(tensors)[:4])

@@ -107,6 +107,7 @@ def _longest(model: Model) -> int:
 def _batch(model: Model, head: str | None, length: int, generator: torch.Generator) -> dict[str, Tensor]:
     """Random texts, the first of them `length` tokens, the others shorter and padded on the right."""
     config = model.config
+    kind = None if head is None else model.plans[model.plans[head].shared_with or head].kind
     shape = (ROWS, length)
     batch = {"input_ids": torch.randint(config.vocab_size, shape, generator=generator)}
     lengths = torch.randint(1, length + 1, (ROWS,), generator=generator)
@@ -114,7 +115,7 @@ def _batch(model: Model, head: str | None, length: int, generator: torch.Generat
     batch["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
     if config.type_vocab_size:
         batch["token_type_ids"] = torch.randint(config.type_vocab_size, shape, generator=generator)
-    if head in CHOICE_HEADS:
+    if kind in CHOICE_HEADS:
         batch = {name: tensor.reshape(2, ROWS // 2, length) for name, tensor in batch.items()}
     return batch
 

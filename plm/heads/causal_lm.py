@@ -35,10 +35,10 @@ class CausalLanguageModel(nn.Module):
 
 def next_token_loss(encoding: Encoding, logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of logits, rows of `encoding.hidden`, against the labels of the tokens after them."""
-    return mean_cross_entropy(logits, _shift(encoding, labels))
+    return mean_cross_entropy(logits, following_labels(encoding, labels))
 
 
-def _shift(encoding: Encoding, labels: Tensor) -> Tensor:
+def following_labels(encoding: Encoding, labels: Tensor) -> Tensor:
     """Each token's label becomes that of its successor in the same text; as rows of `encoding.hidden`."""
     layout = encoding.layout
     if layout.live is not None:

@@ -11,8 +11,11 @@ from plm.heads.causal_lm import next_token_loss
 from plm.heads.head import HEADS, HeadSpec, Targets, mean_cross_entropy, never
 from plm.heads.language_model import LanguageModel, build_language_model
 from plm.heads.output import DoubleHeadsOutput
+from plm.heads.sequence_classification import without_absent
 from plm.models.backbone import Encoding
 from plm.models.config import ModelConfig
+
+LM_WEIGHT = 0.5
 
 
 class DoubleHeads(nn.Module):
@@ -21,6 +24,8 @@ class DoubleHeads(nn.Module):
     mc_token_ids: (batch, choices), int64, the token that decides; by default the last live one.
     labels: (batch, choices, length), next words as in CausalLanguageModel. mc_labels: (batch,), the right choice.
     loss: mc_loss + lm_weight * lm_loss, of those given. Source: Radford et al. 2018, equation 5 (0.5).
+    Choices whose attention_mask is all zeros are not there: their mc_logits are the lowest finite value.
+    plm.heads.with_language_model does the same for fine-tuning, without logits of the words.
     """
 
     targets = ("labels", "mc_labels", "mc_token_ids")
@@ -37,7 +42,8 @@ class DoubleHeads(nn.Module):
         if len(encoding.leading) < 2:
             raise ShapeError("double heads need input_ids of shape (batch, choices, length)")
         rows = self.language_model(encoding.hidden, encoding.word_embeddings)
-        mc_logits = self.choice(self.dropout(_deciding(encoding, targets.get("mc_token_ids")))).squeeze(-1)
+        deciding = self.dropout(_deciding(encoding, targets.get("mc_token_ids")))
+        mc_logits = without_absent(encoding, self.choice(deciding).squeeze(-1))
         lm_loss = next_token_loss(encoding, rows, targets["labels"]) if "labels" in targets else None
         mc_loss = mean_cross_entropy(mc_logits, targets["mc_labels"]) if "mc_labels" in targets else None
         loss = mc_loss
@@ -60,7 +66,8 @@ def _deciding(encoding: Encoding, mc_token_ids: Tensor | None) -> Tensor:
 def build_double_heads(config: ModelConfig) -> DoubleHeads:
     """See DoubleHeads."""
     dropout = getattr(config, "summary_dropout", config.hidden_dropout_prob)
-    return DoubleHeads(build_language_model(config), hidden_size=config.hidden_size, dropout=dropout, lm_weight=0.5)
+    language_model = build_language_model(config)
+    return DoubleHeads(language_model, hidden_size=config.hidden_size, dropout=dropout, lm_weight=LM_WEIGHT)
 
 
 HEADS.add(

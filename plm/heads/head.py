@@ -40,7 +40,7 @@ class HeadSpec:
     build: config -> head with uninitialised parameters.
     needs_pooler: True when the head reads the pooled first token of a model with this config.
     parts: (prefix inside the head, part name) of everything that checkpoints store; part names are those of the
-        tables in plm.checkpoints.maps.
+        tables in plm.checkpoints.maps. () = no layout has names for it, so that it is stored under our own.
     architecture: suffix of the class name that transformers gives this head, for config.json; "" = it has none.
     """
 

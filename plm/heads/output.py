@@ -82,3 +82,18 @@ class DoubleHeadsOutput(Output):
     mc_logits: Tensor
     lm_loss: Tensor | None = None
     mc_loss: Tensor | None = None
+
+
+@dataclass(kw_only=True)
+class DecisionOutput(Output):
+    """logits: (batch, classes) or (batch, choices). loss: decision_loss + 0.5 * text_lm_loss, as OpenAI trained GPT-1.
+
+    decision_loss: of the classes or choices. lm_loss: mean over all next tokens. text_lm_loss: mean over the texts of
+    the mean over each text's next tokens.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor
+    decision_loss: Tensor | None = None
+    lm_loss: Tensor | None = None
+    text_lm_loss: Tensor | None = None

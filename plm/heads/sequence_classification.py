@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plm.blocks.activations import ACTIVATIONS
+from plm.blocks.layout import Padded
 from plm.blocks.linear import Linear
 from plm.errors import ShapeError
 from plm.heads.head import HEADS, HeadSpec, Targets, mean_cross_entropy, when_pooled
@@ -55,23 +56,15 @@ class SequenceClassification(nn.Module):
     def forward(self, encoding: Encoding, targets: Targets) -> LogitsOutput:
         """See the class."""
         logits = encoding.by_text(self.classifier(encoding))
-        loss = self._loss(logits, targets["labels"]) if "labels" in targets else None
+        loss = classification_loss(logits, targets["labels"], self.problem_type) if "labels" in targets else None
         return LogitsOutput(logits=logits, loss=loss)
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        problem = self.problem_type or infer_problem(logits, labels)
-        if problem == "single_label_classification":
-            return mean_cross_entropy(logits, labels)
-        if labels.numel() != logits.numel():
-            raise ShapeError(f"{problem}: labels must be {tuple(logits.shape)} like logits, got {tuple(labels.shape)}")
-        loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-        return loss(logits.float(), labels.reshape(logits.shape).float())
 
 
 class MultipleChoice(nn.Module):
     """input_ids: (batch, choices, length). labels: (batch,), int64, the right choice.
 
-    Logits: (batch, choices); loss: mean cross-entropy over the choices.
+    Texts may have fewer choices than others: an attention_mask of zeros says that one is not there.
+    Logits: (batch, choices), the lowest finite value for those; loss: mean cross-entropy over the choices.
     """
 
     targets = ("labels",)
@@ -84,9 +77,31 @@ class MultipleChoice(nn.Module):
         """See the class. Raises ShapeError when input_ids have no dimension for choices."""
         if len(encoding.leading) < 2:
             raise ShapeError("multiple choice needs input_ids of shape (batch, choices, length)")
-        logits = encoding.by_text(self.classifier(encoding)).squeeze(-1)
+        logits = without_absent(encoding, encoding.by_text(self.classifier(encoding)).squeeze(-1))
         loss = mean_cross_entropy(logits, targets["labels"]) if "labels" in targets else None
         return LogitsOutput(logits=logits, loss=loss)
+
+
+def classification_loss(logits: Tensor, labels: Tensor, problem_type: ProblemType | None) -> Tensor:
+    """See SequenceClassification. Raises ShapeError for labels of another shape than the problem asks for."""
+    problem = problem_type or infer_problem(logits, labels)
+    if problem == "single_label_classification":
+        return mean_cross_entropy(logits, labels)
+    if labels.numel() != logits.numel():
+        raise ShapeError(f"{problem}: labels must be {tuple(logits.shape)} like logits, got {tuple(labels.shape)}")
+    loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
+    return loss(logits.float(), labels.reshape(logits.shape).float())
+
+
+def without_absent(encoding: Encoding, logits: Tensor) -> Tensor:
+    """Logits, one for each text, (*leading,), with the lowest finite value for texts without any live token.
+
+    Their share of a softmax is 0, in value and in gradient.
+    """
+    live = encoding.layout.live if isinstance(encoding.layout, Padded) else None  # packed texts always have tokens
+    if live is None:
+        return logits
+    return logits.masked_fill(~encoding.by_text(live.any(-1)), torch.finfo(logits.dtype).min)
 
 
 def infer_problem(logits: Tensor, labels: Tensor) -> ProblemType:

@@ -16,16 +16,22 @@ ENCODER_HEADS = (
     "next_sentence",
     "sequence_classification",
     "token_classification",
+    "crf_token_classification",
     "question_answering",
     "multiple_choice",
+    "matching",
 )
 DECODER_HEADS = (
     "causal_lm",
     "double_heads",
     "sequence_classification",
     "token_classification",
+    "crf_token_classification",
     "question_answering",
     "multiple_choice",
+    "matching",
+    "classification_with_lm",
+    "multiple_choice_with_lm",
 )
 
 FAMILIES: Registry[Family] = Registry("model_type")

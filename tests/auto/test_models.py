@@ -17,11 +17,14 @@ from plm.config import read_json
 from plm.errors import CheckpointError, ConfigError
 from plm.heads.head import HEADS
 from plm.models.families import FAMILIES
+from tests import own_head
 from tests.checkpoints.tiny_checkpoints import assert_same_parameters
 from tests.tiny_models import FAMILY_NAMES, random_ids, tiny_config, tiny_model
 
 CLASSES = [value for name, value in vars(models).items() if name.startswith("AutoModel")]
-ONE_HEAD = [cls for cls in CLASSES if cls.heads]
+# Heads whose name in config.json is ours; AutoModelForTasks opens them.
+NAMED_BY_US = {"matching", "classification_with_lm", "multiple_choice_with_lm"}
+ONE_HEAD = [cls for cls in CLASSES if issubclass(cls, plm.AutoModel) and cls.heads]
 
 
 @pytest.fixture
@@ -58,7 +61,8 @@ def test_the_backbone_alone_drops_the_head(family: str, tmp_path: Path) -> None:
 
 
 def test_every_head_with_a_class_name_in_transformers_has_a_class() -> None:
-    assert {cls.heads[0] for cls in ONE_HEAD} == {name for name, spec in HEADS.items() if spec.architecture}
+    named = {name for name, spec in HEADS.items() if spec.architecture}
+    assert {cls.heads[0] for cls in ONE_HEAD} == named - NAMED_BY_US
     assert {cls.__name__ for cls in CLASSES} <= set(plm.__all__)
 
 
@@ -95,6 +99,37 @@ def test_a_head_that_the_family_does_not_have_is_refused(cls: Any, tmp_path: Pat
         cls.from_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="openai-gpt has no head"):
         cls.from_config(tiny_config("openai-gpt"))
+    with pytest.raises(ConfigError, match="openai-gpt has no head"):
+        plm.AutoModelForTasks.from_config(tiny_config("openai-gpt"), heads={"a": plm.HeadPlan(cls.heads[0])})
+
+
+def test_several_heads_start_from_a_checkpoint_for_one_task(folder: Path, tmp_path: Path) -> None:
+    plans = {
+        "intent": plm.HeadPlan("sequence_classification", {"labels": ("no", "yes", "maybe")}),
+        "slots": plm.HeadPlan("token_classification", {"num_labels": 5}),
+        "old": plm.HeadPlan(shared_with="intent"),
+    }
+    one = plm.AutoModelForSequenceClassification.from_pretrained(folder)
+    model = plm.AutoModelForTasks.from_pretrained(folder, heads=plans)
+    assert torch.equal(model(random_ids(2, 5), head="old").logits, one(random_ids(2, 5)).logits)
+    assert model.loaded is not None
+    assert {name.split(".")[1] for name in model.loaded.missing} == {"slots"}
+    model.save_pretrained(tmp_path / "all")
+    again = plm.AutoModelForTasks.from_pretrained(tmp_path / "all")
+    assert_same_parameters(model, again)
+    assert again.heads["old"] is again.heads["intent"]
+    again.with_head("slots").save_pretrained(tmp_path / "slots")
+    slots = plm.AutoModelForTokenClassification.from_pretrained(tmp_path / "slots")
+    assert torch.equal(slots(random_ids(2, 5)).logits, model(random_ids(2, 5), head="slots").logits)
+    assert slots.config.num_labels == 5
+
+
+def test_a_head_of_a_third_party_goes_with_every_family(tmp_path: Path) -> None:
+    with own_head.registered() as kind:
+        for family in FAMILY_NAMES:
+            made = plm.AutoModelForTasks.from_config(tiny_config(family), heads={"ends": plm.HeadPlan(kind)})
+            made.save_pretrained(tmp_path / family)
+            assert_same_parameters(made, plm.AutoModelForTasks.from_pretrained(tmp_path / family))
 
 
 @pytest.mark.parametrize(

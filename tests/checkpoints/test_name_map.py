@@ -27,16 +27,20 @@ TABLES = [
 def storable(table: NameMap, family: str) -> list[tuple[str, ...]]:
     """The heads of a family, alone, for all of whose parts a table has names; and none."""
     choices = [(), *((head,) for head in FAMILIES.get(family).heads)]
-    return [heads for heads in choices if all(part in table.parts for _, part in parts_of(heads))]
+    return [
+        heads for heads in choices if all(part in table.parts for _, part in parts_of({head: head for head in heads}))
+    ]
 
 
 def states(
     table: NameMap, family: str, heads: tuple[str, ...], **sizes: int
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Each part of a random model, with our tensors; its output table is its own where the table has a name for it."""
-    is_tied = not any(rule.tied_to for _, part in parts_of(heads) for rule in table.parts[part])
+    is_tied = not any(
+        rule.tied_to for _, part in parts_of({head: head for head in heads}) for rule in table.parts[part]
+    )
     state = tiny_model(family, *heads, tie_word_embeddings=is_tied, **sizes).state_dict()
-    for prefix, part in parts_of(heads):
+    for prefix, part in parts_of({head: head for head in heads}):
         yield part, {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 

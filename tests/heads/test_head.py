@@ -17,6 +17,7 @@ from plm.heads.head import (
     token_labels,
     when_pooled,
 )
+from plm.models.families import FAMILIES
 from tests.tiny_models import mask_of, packing, random_ids, tiny_config, tiny_model
 from tests.tolerances import assert_close
 
@@ -70,7 +71,7 @@ def test_needs_of_a_pooler_are_told_by_the_config() -> None:
 
 def test_every_head_names_its_targets_and_its_parts() -> None:
     for name, spec in HEADS.items():
-        family = {"double_heads": "openai-gpt", "hidden_projection": "tinybert"}.get(name, "bert")
+        family = next(family for family, one in FAMILIES.items() if name in one.heads)
         head = spec.build(tiny_config(family))
         assert isinstance(head.targets, tuple)
         for prefix, _ in spec.parts:

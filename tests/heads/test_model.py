@@ -18,7 +18,7 @@ from tests.tolerances import assert_close
 LENGTH = 7
 SPANS = [(0, 7), (0, 4), (2, 7), (1, 5)]
 COMBINATIONS = [(family, head) for family in FAMILY_NAMES for head in FAMILIES.get(family).heads]
-CHOICES = ("multiple_choice", "double_heads")
+CHOICES = ("multiple_choice", "double_heads", "matching", "multiple_choice_with_lm")
 
 packed_and_padded = pytest.mark.parametrize("inside", [True, False], ids=["packed", "padded"])
 
@@ -43,12 +43,16 @@ def targets(head: str, ids: Tensor) -> dict[str, Tensor]:
         "next_sentence": {"labels": torch.tensor([0, 1, 1, 0])},
         "sequence_classification": {"labels": torch.tensor([0, 1, 1, 0])},
         "token_classification": {"labels": torch.where(words == -100, words, words % 2)},
+        "crf_token_classification": {"labels": torch.where(words == -100, words, words % 2)},
         "question_answering": {
             "start_positions": torch.tensor([1, 2, 3, 99]),
             "end_positions": torch.tensor([4, 3, 6, 99]),
         },
         "multiple_choice": {"labels": torch.tensor([1, 0])},
         "double_heads": {"labels": words, "mc_labels": torch.tensor([1, 0])},
+        "matching": {"labels": torch.tensor([[1, 0], [0, 1]]), "margins": torch.tensor([3.0, 4.0])},
+        "classification_with_lm": {"labels": torch.tensor([0, 1, 1, 0]), "lm_labels": words},
+        "multiple_choice_with_lm": {"labels": torch.tensor([1, 0]), "lm_labels": words},
     }
     return by_head.get(head, {})
 
@@ -179,7 +183,8 @@ def test_every_tensor_is_made_on_the_device_of_the_model(family: str, head: str)
     model = tiny_model(family, head).to("meta")
     inputs = {name: held.to("meta") for name, held in batch(head).items()}
     wanted = {name: held.to("meta") for name, held in targets(head, batch(head)["input_ids"]).items()}
-    if head in ("masked_lm", "pretraining"):
-        wanted.pop("labels")  # which tokens are masked is a question of values
+    if head in ("masked_lm", "pretraining", "crf_token_classification"):
+        wanted.pop("labels")  # which tokens are masked, or counted, is a question of values
+    wanted.pop("lm_labels", None)  # and which are live
     output = model(**inputs, **wanted, pattern="causal")
     assert {output[name].device.type for name in output} == {"meta"}

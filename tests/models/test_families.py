@@ -139,7 +139,8 @@ def test_no_parameter_is_left_unfilled(family: str, head: str | None) -> None:
     assert not all(held.isfinite().all() for held in model.parameters())  # the poison works
     initialize(model, std=0.02)
     assert all(held.isfinite().all() for held in model.parameters())
-    ids = random_ids(2, 2, 5) if head in ("multiple_choice", "double_heads") else random_ids(2, 5)
+    choices = head in ("multiple_choice", "multiple_choice_with_lm", "double_heads")
+    ids = random_ids(2, 2, 5) if choices else random_ids(2, 5)
     output = model(ids)
     assert all(output[name].isfinite().all() for name in output)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plm.checkpoints.maps.huggingface import CRF
 from plm.checkpoints.maps.rules import embeddings, linears, norms, tied_decoder
 from plm.checkpoints.name_map import MAPS, NameMap, Rule
 from plm.checkpoints.transforms import DROP_LEADING_ONE, TRANSPOSE, Transform
@@ -45,6 +46,7 @@ MAPS.add(
             ),
             "language_model": (tied_decoder("lm_head.weight"),),
             "classifier": (Rule("weight", "score.weight"), Rule("bias", "score.bias")),
+            "crf": CRF,
             "choice": linears({"": "multiple_choice_head.summary"}),
             "span": linears({"": "qa_outputs"}),
         },

@@ -48,10 +48,14 @@ LANGUAGE_MODEL = (
     Rule("bias", "cls.predictions.decoder.bias", beside="decoder.weight"),
 )
 
+# transformers has no CRF; these are the names of pytorch-crf in a module called crf, as taggers on BERT have them.
+CRF = tuple(Rule(name, f"crf.{name}") for name in ("start_transitions", "transitions", "end_transitions"))
+
 HEADS = {
     "language_model": LANGUAGE_MODEL,
     "next_sentence": linears({"": "cls.seq_relationship"}),
     "classifier": linears({"": "classifier"}),
+    "crf": CRF,
     "span": linears({"": "qa_outputs"}),
     "fit": linears({"shared": "fit_dense", "per_layer.{n}": "fit_denses.{n}"}),
 }
