@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from plm.data.collate import pad_batch
 from plm.data.features.classification import Feature, encode_examples
-from plm.data.labels import LabelSet, collect_labels
-from plm.data.readers import Columns, Example, read_examples
+from plm.data.folders import read_folder
+from plm.data.labels import IGNORED_LABEL, LabelSet, collect_labels
+from plm.data.readers import Columns, Example, read_examples, read_parallel
 from plm.errors import DataError
 from plm.metrics.classification import DEFAULT_METRICS, METRICS, ProblemType, compute_metrics, decide
 from plm.tasks.task import TASKS, Batch, Task
@@ -42,23 +43,30 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class Classification(Task[Example, Feature, Logits, Decision]):
-    """Sequence classification of tsv, csv and jsonl files.
+    """Sequence classification of tsv, csv and jsonl files; of folders with one file a text in a folder for each label
+    (IMDb); and of folders with two files that agree line by line (ATIS, SNIPS).
 
-    text, pair, label: columns: names of line 1, JSON keys or numbers from 0. label_separator: splits a cell with
-        several labels. format, header: as plm.data.read_examples.
+    text, pair, label: columns: names of line 1, JSON keys or numbers from 0; label None = there is none, as in files to
+        predict. label_separator: splits a cell with several labels. format, header: as plm.data.read_examples.
+    text_file, label_file: of a folder with two files.
     problem_type: one class a text, several, or a number.
     labels: the classes in the order of the model's outputs; None = those of the training file, sorted.
+    unknown_labels: "error" = a label that is no class is one; "miss" = such texts are not trained on, and are wrong in
+        the scores.
     metrics: names in METRICS, the one that judges first; None = the usual ones.
     """
 
     text: str | int = "text"
     pair: str | int | None = None
-    label: str | int = "label"
+    label: str | int | None = "label"
     label_separator: str | None = None
     format: str | None = None
     header: bool | None = None
+    text_file: str = "seq.in"
+    label_file: str = "label"
     problem_type: ProblemType = "single_label_classification"
     labels: tuple[str, ...] | None = None
+    unknown_labels: Literal["error", "miss"] = "error"
     metrics: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -77,7 +85,17 @@ class Classification(Task[Example, Feature, Logits, Decision]):
 
     def read(self, path: Path | str) -> list[Example]:
         """See Task."""
-        return read_examples(path, self.columns, format=self.format, header=self.header)
+        path = Path(path)
+        if not path.is_dir():
+            return read_examples(path, self.columns, format=self.format, header=self.header)
+        texts, labels = path / self.text_file, path / self.label_file
+        if texts.exists():
+            return read_parallel(texts, labels if labels.exists() else None)
+        return read_folder(path)
+
+    def unlabelled(self) -> Classification:
+        """See Task."""
+        return dataclasses.replace(self, label=None)
 
     def learned(self, examples: Sequence[Example], *, source: str = "examples") -> Classification:
         """The same with its classes. Raises DataError when there are fewer than two."""
@@ -103,6 +121,26 @@ class Classification(Task[Example, Feature, Logits, Decision]):
         if self.problem_type == "regression":
             return (self.label if isinstance(self.label, str) else "score",)
         return self._label_set.names
+
+    @property
+    def feature_type(self) -> type[Feature] | None:
+        """See Task."""
+        return Feature
+
+    @property
+    def decision(self) -> Literal["single", "multi", "choice"] | None:
+        """See Task; None for regression."""
+        return _DECISIONS[self.problem_type]
+
+    def class_counts(self, examples: Sequence[Example]) -> Sequence[int] | None:
+        """See Task; None for regression."""
+        if self.problem_type == "regression":
+            return None
+        targets = np.asarray(self._label_set.encode(examples))
+        if self.problem_type == "multi_label_classification":
+            return [int(count) for count in targets.sum(axis=0)]
+        counted = targets[targets != IGNORED_LABEL]
+        return [int(count) for count in np.bincount(counted, minlength=len(self._label_set.names))]
 
     def encode(
         self,
@@ -138,7 +176,9 @@ class Classification(Task[Example, Feature, Logits, Decision]):
         targets = np.asarray(self._label_set.encode(examples))
         logits = np.stack([answer.logits for answer in answers])
         names = self.metrics or DEFAULT_METRICS[self.problem_type]
-        metrics = compute_metrics(names, decide(logits, self.problem_type), targets)
+        # labels that no output stands for are a class of their own, which nobody predicts
+        expected = np.where(targets == IGNORED_LABEL, logits.shape[-1], targets)
+        metrics = compute_metrics(names, decide(logits, self.problem_type), expected)
         return metrics | {"loss": float(_LOSSES[self.problem_type](torch.from_numpy(logits), torch.as_tensor(targets)))}
 
     def record(self, example: Example, answer: Decision) -> dict[str, Any]:
@@ -157,7 +197,7 @@ class Classification(Task[Example, Feature, Logits, Decision]):
             return LabelSet((), self.problem_type)
         if self.labels is None:
             raise DataError("the classes are not known yet: give labels=, or take task.learned(examples)")
-        return LabelSet(self.labels, self.problem_type)
+        return LabelSet(self.labels, self.problem_type, self.unknown_labels)
 
 
 def _one_class(logits: Logits, names: Sequence[str]) -> Decision:
@@ -175,6 +215,12 @@ def _several_classes(logits: Logits, names: Sequence[str]) -> Decision:
 def _number(logits: Logits, names: Sequence[str]) -> Decision:
     return Decision(float(logits[0]), None, logits)
 
+
+_DECISIONS: Mapping[str, Literal["single", "multi"] | None] = {
+    "single_label_classification": "single",
+    "multi_label_classification": "multi",
+    "regression": None,
+}
 
 _SAY: Mapping[str, Any] = {
     "single_label_classification": _one_class,

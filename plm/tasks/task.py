@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from torch import Tensor
 
@@ -53,6 +54,10 @@ class Task(ABC, Generic[Example, Feature, Result, Answer]):
     def read(self, path: Path | str) -> list[Example]:
         """The examples of a file (or folder), in its order. Raises DataError naming file and line of what is wrong."""
 
+    def unlabelled(self) -> Self:
+        """The same task for files that lack the expected answers."""
+        return self
+
     def learned(self, examples: Sequence[Example], *, source: str = "examples") -> Self:
         """The same task, knowing what only training examples tell, such as the names of its labels.
 
@@ -66,6 +71,23 @@ class Task(ABC, Generic[Example, Feature, Result, Answer]):
     @abstractmethod
     def model_options(self) -> dict[str, Any]:
         """Fields of ModelConfig that the head needs: labels, kind of problem."""
+
+    @property
+    def special_tokens(self) -> Mapping[str, str]:
+        """Tokens that the vocabulary gets if it has not, by role ("cls_token"), before anything is encoded."""
+        return {}
+
+    @property
+    def decision(self) -> Literal["single", "multi", "choice"] | None:
+        """What the head decides: one class, any number of them, one of several texts; None = anything else.
+
+        Losses with label smoothing, class weights or focus are for heads that decide.
+        """
+        return None
+
+    def class_counts(self, examples: Sequence[Example]) -> Sequence[int] | None:
+        """How many examples each class of the head has; None = the head knows no classes, or counts no examples."""
+        return None
 
     @abstractmethod
     def encode(
@@ -81,6 +103,29 @@ class Task(ABC, Generic[Example, Feature, Result, Answer]):
 
         max_length: tokens of a feature, special ones included. has_labels: False = for prediction, without targets.
         """
+
+    @property
+    def feature_type(self) -> type[Feature] | None:
+        """The dataclass of the features, if each depends on its own example alone and plm.data.cache can hold it.
+
+        Only then are they encoded by several processes and kept on disk; None = made here, anew each time.
+        """
+        return None
+
+    def renumbered(self, feature: Feature, *, index: int, example: int) -> Feature:
+        """The same feature with its own number, and that of its example, so much higher; for `feature_type`."""
+        if not index and not example:
+            return feature
+        steps = {"index": index, "example": example}
+        moved = {name: getattr(feature, name) + step for name, step in steps.items() if hasattr(feature, name)}
+        return dataclasses.replace(feature, **moved)  # type: ignore[type-var]
+
+    def vary(self, features: Sequence[Feature], epoch: int) -> Sequence[Feature]:
+        """The features as an epoch of training has them, such as with other words masked; these stay as they are.
+
+        A pure function of its arguments and the task's own seed.
+        """
+        return features
 
     def length(self, feature: Feature) -> int:
         """Tokens that a feature costs."""
@@ -120,6 +165,10 @@ class Task(ABC, Generic[Example, Feature, Result, Answer]):
     @abstractmethod
     def record(self, example: Example, answer: Answer) -> dict[str, Any]:
         """A row of a file of predictions, as JSON values: where the example stands, what was expected and answered."""
+
+    def answer_files(self, examples: Sequence[Example], answers: Sequence[Answer]) -> dict[str, str]:
+        """Name -> content of files that an official evaluator reads, if there is one."""
+        return {}
 
 
 AnyTask = Task[Any, Any, Any, Any]

@@ -37,6 +37,30 @@ def test_columns_and_classes_come_from_the_file(tmp_path: Path) -> None:
     assert Classification(labels=("10", "2")).learned(task.read(path)).labels == ("10", "2")
 
 
+def test_labels_that_no_class_stands_for_count_as_wrong_where_that_is_asked_for() -> None:
+    task = Classification(labels=("a", "b"), unknown_labels="miss", metrics=("accuracy", "macro_f1"))
+    rows = examples("a", "z", "b", "b")
+    task.check(rows)
+    assert task.class_counts(rows) == [1, 2]
+    said = answers(task, [[2.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    scores = task.score(rows, said)
+    assert scores["accuracy"] == 0.75
+    assert scores["macro_f1"] < 0.75
+    assert scores["loss"] == pytest.approx(task.score(rows[:1] + rows[2:], said[:1] + said[2:])["loss"])
+
+
+def test_folders_are_read_as_they_are_laid_out(tmp_path: Path) -> None:
+    pairs, texts = tmp_path / "pairs", tmp_path / "texts"
+    for folder in (pairs, texts / "pos", texts / "neg"):
+        folder.mkdir(parents=True)
+    (pairs / "seq.in").write_text("fly home\nwhat fare\n")
+    (pairs / "label").write_text("flight\nfare\n")
+    (texts / "pos" / "0_9.txt").write_text("fine")
+    (texts / "neg" / "0_1.txt").write_text("poor")
+    assert [(e.text, e.label) for e in Classification().read(pairs)] == [("fly home", "flight"), ("what fare", "fare")]
+    assert [(e.text, e.label) for e in Classification().read(texts)] == [("poor", "neg"), ("fine", "pos")]
+
+
 def test_classes_must_be_known_before_they_are_used() -> None:
     with pytest.raises(DataError, match="labels="):
         Classification().check(examples("a"))
