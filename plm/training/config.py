@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from plm.config import from_dict, require_choice, require_positive, require_probability
 from plm.errors import ConfigError
+from plm.training.adversarial import WORD_EMBEDDINGS
 from plm.training.optimizers import OPTIMIZERS
 from plm.training.precision import PRECISIONS, Precision
 from plm.training.schedules import SCHEDULES, Phase, rate_in_phases, schedule
@@ -16,11 +17,13 @@ from plm.training.schedules import SCHEDULES, Phase, rate_in_phases, schedule
 # Other names that users bring along: those of transformers, and what everybody types.
 OTHER_NAMES = {
     "evaluation_strategy": "eval_strategy",
+    "label_smoothing_factor": "label_smoothing",
     "load_best_model_at_end": "load_best",
     "logging_steps": "log_every",
     "lr": "learning_rate",
     "lr_scheduler_type": "lr_scheduler",
     "metric_for_best_model": "metric_for_best",
+    "save_total_limit": "keep_checkpoints",
 }
 
 
@@ -40,12 +43,24 @@ class TrainingConfig:
         `learning_rate`. 1 = all alike.
     learning_rates: pattern of parameter names -> learning rate, such as {"heads.*": 1e-3}; the first that fits counts.
     freeze: patterns of parameter names that are not trained, such as "backbone.embeddings.*"; they stay frozen.
+    label_smoothing: share of a label that is spread over all classes. focal_gamma: examples that are predicted well
+        count less, by (1 - probability) ** gamma. Both, and class_weights, as in plm.training.losses, and only
+        for heads that decide between classes; for others they are refused.
+    class_weights: by class; "balanced" = all classes count the same, however rare.
+    r_drop: how much it counts that two passes under different dropout disagree, plm.training.RDropStep; 0 = one pass.
+    adversarial: "fgm" or "pgd" = add the gradient where a small change of the weights hurts most, for one more pass
+        ("pgd": adversarial_steps more), as in plm.training.adversarial; None = no.
+    adversarial_epsilon: length of that change. adversarial_target: pattern of the parameters that are changed.
     max_grad_norm: gradients are scaled down to this norm over all parameters; None = never.
     gradient_accumulation_steps: batches to one update, which is the same as that of one batch as large as all of them.
+        Several processes share them: best a multiple of their number; with fewer, batches are cut by rows.
     precision: "bf16" and "fp16" (CUDA only) compute in 16 bits and keep 32-bit weights.
     gradient_checkpointing: True = blocks are computed again in the backward pass: far less memory, a third more time.
     torch_compile: True = the model is compiled before it is trained, with sizes left open. Pays on GPUs for long runs:
         the first updates compile, for minutes, and what depends on the data (packing) stays outside.
+    parallel: how several processes, started by torchrun, share the work; without them it changes nothing. "ddp": each
+        has the whole model. "fsdp": each has a part of weights, gradients and moments, for models that are too large
+        otherwise; batches are then cut by rows.
     seed: of dropout; the order of the data belongs to the batches.
     eval_strategy: evaluate after every epoch, after every eval_steps updates, or never; also at the end unless "no".
     metric_for_best: which result of the evaluation names the best weights; None = its first.
@@ -54,6 +69,14 @@ class TrainingConfig:
     load_best: True = the model has its best weights when training ends, not its last ones; costs a copy of the weights
         in main memory.
     keep: which folders to write when the Trainer can save: "last" after every evaluation and at the end, "best".
+    ema_decay: evaluate, keep and save an average of the weights over the updates, plm.training.ExponentialAverage, in
+        place of the weights themselves; 0.999 for a thousand updates and more. None = no average.
+    save_strategy: write a checkpoint of the run after every epoch, after every save_steps updates, or never; also when
+        the run ends, unless "no". It goes into output_dir/checkpoints, and takes three times the space of the weights,
+        and once more each with load_best and with ema_decay.
+    keep_checkpoints: how many of them stay, the newest.
+    resume: "auto" = go on from the newest whole checkpoint, if there is one; "never" = start anew; else the folder of a
+        checkpoint.
     log_every: updates that one entry of the history stands for.
     """
 
@@ -74,11 +97,20 @@ class TrainingConfig:
     layer_decay: float = 1.0
     learning_rates: dict[str, float] = field(default_factory=dict)
     freeze: tuple[str, ...] = ()
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    class_weights: tuple[float, ...] | Literal["balanced"] | None = None
+    r_drop: float = 0.0
+    adversarial: Literal["fgm", "pgd"] | None = None
+    adversarial_epsilon: float = 1.0
+    adversarial_steps: int = 3
+    adversarial_target: str = WORD_EMBEDDINGS
     max_grad_norm: float | None = 1.0
     gradient_accumulation_steps: int = 1
     precision: Precision = "fp32"
     gradient_checkpointing: bool = False
     torch_compile: bool = False
+    parallel: Literal["ddp", "fsdp"] = "ddp"
     seed: int = 42
     eval_strategy: Literal["epoch", "steps", "no"] = "epoch"
     eval_steps: int | None = None
@@ -87,30 +119,43 @@ class TrainingConfig:
     early_stopping_patience: int | None = None
     load_best: bool = True
     keep: tuple[Literal["last", "best"], ...] = ("last", "best")
+    ema_decay: float | None = None
+    save_strategy: Literal["epoch", "steps", "no"] = "no"
+    save_steps: int | None = None
+    keep_checkpoints: int = 2
+    resume: str = "never"
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        require_positive(self, "gradient_accumulation_steps", "log_every")
-        for name in ("max_steps", "eval_steps", "early_stopping_patience"):
+        require_positive(self, "gradient_accumulation_steps", "log_every", "keep_checkpoints", "adversarial_steps")
+        for name in ("max_steps", "eval_steps", "save_steps", "early_stopping_patience"):
             if getattr(self, name) is not None:
                 require_positive(self, name)
-        require_probability(self, "warmup_ratio", "adam_beta1", "adam_beta2")
+        require_probability(self, "warmup_ratio", "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
         require_choice(self, "lr_scheduler", SCHEDULES.names())
         schedule(self.lr_scheduler, self.lr_scheduler_kwargs)
         require_choice(self, "optimizer", OPTIMIZERS.names())
         require_choice(self, "precision", PRECISIONS)
+        if self.adversarial is not None:
+            require_choice(self, "adversarial", ("fgm", "pgd"))
+        require_choice(self, "parallel", ("ddp", "fsdp"))
         require_choice(self, "eval_strategy", ("epoch", "steps", "no"))
-        for name in ("learning_rate", "num_train_epochs", "max_grad_norm"):
+        require_choice(self, "save_strategy", ("epoch", "steps", "no"))
+        for name in ("learning_rate", "num_train_epochs", "max_grad_norm", "adversarial_epsilon"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
                 raise ConfigError(f"{name}: expected a positive number, got {value}")
-        for name in ("weight_decay", "warmup_steps", "seed", "adam_epsilon"):
+        for name in ("weight_decay", "warmup_steps", "seed", "adam_epsilon", "focal_gamma", "r_drop"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value < math.inf:
                 raise ConfigError(f"{name}: expected 0 or a positive number, got {value}")
         self._check_rates()
+        if self.parallel == "fsdp" and (self.precision == "fp16" or self.torch_compile):
+            raise ConfigError('parallel: "fsdp" goes with precision "fp32" or "bf16", and without torch_compile')
         if (self.eval_strategy == "steps") != (self.eval_steps is not None):
             raise ConfigError('eval_steps: needed with eval_strategy "steps", and only with it')
+        if (self.save_strategy == "steps") != (self.save_steps is not None):
+            raise ConfigError('save_steps: needed with save_strategy "steps", and only with it')
         if self.early_stopping_patience is not None and self.eval_strategy == "no":
             raise ConfigError('early_stopping_patience: needs evaluations, but eval_strategy is "no"')
 
@@ -120,6 +165,8 @@ class TrainingConfig:
         for pattern, rate in self.learning_rates.items():
             if not 0.0 < rate < math.inf:
                 raise ConfigError(f"learning_rates: {pattern!r}: expected a positive number, got {rate}; or use freeze")
+        if isinstance(self.class_weights, tuple) and not all(0.0 <= weight < math.inf for weight in self.class_weights):
+            raise ConfigError(f"class_weights: expected numbers from 0 up, got {list(self.class_weights)}")
         planned = sum(phase.max_steps for phase in self.lr_phases)
         if self.lr_phases and self.max_steps != planned:
             raise ConfigError(f"lr_phases: they last {planned} updates; set max_steps to it (got {self.max_steps})")

@@ -45,7 +45,7 @@ def gradient_scaler(precision: Precision, device: torch.device) -> torch.amp.Gra
 
 
 def adapt_scale(scaler: torch.amp.GradScaler) -> None:
-    """Change the scale after an update: half after an overflow, down to LOWEST_SCALE; twice if none came for long."""
+    """Change the scale after an update: half after an overflow, but at least LOWEST_SCALE; twice after many without."""
     scaler.update()
     if scaler.is_enabled() and scaler.get_scale() < LOWEST_SCALE:
         scaler.update(LOWEST_SCALE)

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from plm.errors import TrainingError
 from plm.training.config import TrainingConfig
+from plm.training.course import START, Place
+
+EXIT_CODES: Mapping[str, int] = {"interrupted": 130, "terminated": 143}
+"""How a program tells that Ctrl-C or SIGTERM ended its run: 128 and the number of the signal, as shells have it."""
+
+# What Run remembers in a checkpoint as it is.
+_COUNTERS = (
+    "update",
+    "epoch",
+    "tokens",
+    "positions",
+    "seconds",
+    "elapsed",
+    "best_update",
+    "best_metrics",
+    "evaluated_update",
+    "evaluations_since_best",
+    "is_evaluation_due",
+)
 
 
 @dataclass(frozen=True)
@@ -33,24 +52,36 @@ class Record:
 class Run:
     """The state of a run, changed by the Trainer and read by callbacks, which may also ask it to stop.
 
-    total_updates: planned. output_dir: where files of the run go, if anywhere. The rest as in Record.
+    total_updates: planned. output_dir: where files of the run go, if anywhere. device: of the model.
+    update, epoch, tokens, seconds: as in Record. place: in the data. positions: tokens and padding.
+    elapsed: seconds of everything, those of earlier parts of a continued run included.
+    history: finished records.
     best_update, best_metrics: of the best evaluation so far; 0 and empty before the first.
     evaluated_update: after which the last evaluation came.
     evaluations_since_best: how many in a row brought nothing better.
+    is_evaluation_due: True = one belongs after the last update, and was not finished.
+    resumed_update: where this part of the run began; None = it began anew.
     stop_reason: why the run ends before total_updates; None = it goes on.
     """
 
     config: TrainingConfig
     total_updates: int
     output_dir: Path | None = None
+    device: str = "cpu"
     update: int = 0
     epoch: float = 0.0
+    place: Place = START
     tokens: int = 0
+    positions: int = 0
     seconds: float = 0.0
+    elapsed: float = 0.0
+    history: list[Record] = field(default_factory=list)
     best_update: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     evaluated_update: int = 0
     evaluations_since_best: int = 0
+    is_evaluation_due: bool = False
+    resumed_update: int | None = None
     stop_reason: str | None = None
 
     def request_stop(self, reason: str) -> None:
@@ -76,20 +107,40 @@ class Run:
         sign = 1.0 if greater else -1.0
         best = sign * self.best_metrics[name] if self.best_metrics else -math.inf
         is_best = sign * metrics[name] > best
-        self.evaluated_update = self.update
+        self.evaluated_update, self.is_evaluation_due = self.update, False
         if is_best:
             self.best_update, self.best_metrics = self.update, dict(metrics)
         self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
         return is_best
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the positions trained on that were padding; in [0, 1)."""
+        return 1.0 - self.tokens / self.positions if self.positions else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, and its history."""
+        counters = {name: getattr(self, name) for name in _COUNTERS}
+        return counters | {"place": asdict(self.place), "history": [asdict(record) for record in self.history]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        for name in _COUNTERS:
+            setattr(self, name, state_dict[name])
+        self.place = Place(**state_dict["place"])
+        self.history = [Record(**record) for record in state_dict["history"]]
+        self.resumed_update = self.update
 
 
 @dataclass(frozen=True)
 class TrainingReport:
     """How a run ended.
 
-    stopped: "finished", "early stopping", "interrupted" (Ctrl-C), or the reason a callback gave.
+    stopped: "finished", "early stopping", "interrupted" (Ctrl-C), "terminated" (SIGTERM), or what a callback gave as
+        its reason.
     updates: done. best_update, best_metrics: of the best evaluation; 0 and empty without any.
-    seconds: of everything; tokens_per_second: real tokens by seconds of training.
+    seconds: of everything; tokens_per_second: real tokens by seconds of training. Both count all parts of a run that
+    was continued. padding_share: of the positions trained on, in [0, 1).
     """
 
     stopped: str
@@ -101,3 +152,25 @@ class TrainingReport:
     seconds: float
     tokens: int
     tokens_per_second: float
+    padding_share: float = 0.0
+
+    @classmethod
+    def of(cls, run: Run) -> TrainingReport:
+        """The report of a run that has ended."""
+        return cls(
+            stopped=run.stop_reason or "finished",
+            updates=run.update,
+            epochs=run.epoch,
+            best_update=run.best_update,
+            best_metrics=run.best_metrics,
+            history=tuple(run.history),
+            seconds=run.elapsed,
+            tokens=run.tokens,
+            tokens_per_second=run.tokens / max(run.seconds, 1e-9),
+            padding_share=run.padding_share,
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """What a program that only trains should exit with: 0, or that of EXIT_CODES."""
+        return EXIT_CODES.get(self.stopped, 0)

@@ -1,7 +1,8 @@
-"""Folders that are whole or not there."""
+"""Folders that are whole or not there, also after a crash or a power cut."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -11,18 +12,48 @@ from pathlib import Path
 def save_folder(folder: Path, save: Callable[[Path], None]) -> None:
     """Let `save` fill a new folder beside `folder`, then put it in its place.
 
-    When `save` fails, the old folder stands untouched. Folders cannot be exchanged in one step: a crash between the two
-    renames leaves the old one beside, under a name that starts with a dot and its own name.
+    Every file is on the disk before it has its name. When `save` fails, the old folder stands untouched. Folders cannot
+    be exchanged in one step: a crash between the two renames leaves the old one beside, under a name that starts with a
+    dot and its own name; `clear_leftovers`, called first, brings it back.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(folder)
     mark = uuid.uuid4().hex[:8]
     fresh, old = (folder.with_name(f".{folder.name}.{kind}-{mark}") for kind in ("new", "old"))
     fresh.mkdir()
     try:
         save(fresh)
+        _sync_all(fresh)
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
+        sync(folder.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a killed `save_folder` left beside `folder`; bring the old one back if no other is in its place."""
+    for old in folder.parent.glob(f".{folder.name}.old-*"):
+        if folder.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(folder)
+    for fresh in folder.parent.glob(f".{folder.name}.new-*"):
+        shutil.rmtree(fresh)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_all(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        sync(path)
+    sync(folder)

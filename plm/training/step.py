@@ -40,6 +40,8 @@ class Step(Protocol):
     An update takes several batches, perhaps in several processes. Its loss is, for each name, the sum of loss * weight
     over all of them by the sum of the weights, which is the loss of one batch as large as all of them, however unequal
     they are. A batch may lack some of the names.
+
+    A step of several tasks may have `tasks`, their names in the order of their numbers, for messages.
     """
 
     def weigh(self, batch: Batch) -> Weights:
@@ -69,6 +71,11 @@ def count_tokens(batch: Batch) -> int:
     return batch["input_ids"].numel() if "input_ids" in batch else 0
 
 
+def count_positions(batch: Batch) -> int:
+    """Tokens of a batch and its padding: all of its input_ids; without them, as count_tokens."""
+    return batch["input_ids"].numel() if "input_ids" in batch else count_tokens(batch)
+
+
 def weigh_labels(batch: Batch) -> Weights:
     """The weights of a model with one loss, the mean over its labels."""
     return {"loss": count_labels(batch)}
@@ -88,9 +95,10 @@ class SupervisedStep:
     def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
         """Raises TrainingError when the model does not return one of the losses."""
         output = model(**model_inputs(batch))
-        return StepResult({name: self._loss(output, name) for name in self.weigh(batch)})
+        return StepResult({name: self.loss(output, name) for name in self.weigh(batch)})
 
-    def _loss(self, output: object, name: str) -> Tensor:
+    def loss(self, output: object, name: str) -> Tensor:
+        """A loss that a model returned, times its factor. Raises TrainingError when it returned none of this name."""
         loss: Tensor | None = getattr(output, name, None)
         if loss is None:
             raise TrainingError(f"the model returned no {name!r}; its head must take the targets in the batch")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from plm.errors import TrainingError
+from plm.training.distributed import ALONE, Processes
 from plm.training.step import StepResult, Weights
 
 # How parts of a loss are logged whose own name is that of the whole.
@@ -17,7 +18,9 @@ _PART_NAMES = {"loss": "task_loss"}
 class Tally:
     """Weighs the losses of the batches of an update before they are differentiated, and keeps them for the log.
 
-    weights: what the step says of each batch.
+    weights: what the step says of each batch that this process has. All processes make their tallies together.
+    counts_all: True = a loss that is a mean over nothing here, but not in the whole update, is differentiated too, with
+        weight 0; so that all processes do.
 
     A loss is divided by the weight of the whole update before its backward pass, so that gradients add up to their mean
     and never have to be rescaled, which with several denominators could not be done. The gradient of every token then
@@ -25,9 +28,10 @@ class Tally:
     the sizes that it meets.
     """
 
-    def __init__(self, weights: Iterable[Weights]) -> None:
+    def __init__(self, weights: Iterable[Weights], *, processes: Processes = ALONE, counts_all: bool = False) -> None:
+        self.processes, self.counts_all = processes, counts_all
         self.weights = [{name: float(weight) for name, weight in each.items()} for each in weights]
-        self.totals = _sums((name, weight) for each in self.weights for name, weight in each.items())
+        self.totals = processes.sums(_sums((name, weight) for each in self.weights for name, weight in each.items()))
         self.losses: list[dict[str, Tensor]] = []
         self._parts: list[tuple[str, Tensor]] = []
         self._logs: list[tuple[str, Tensor, float]] = []
@@ -35,12 +39,15 @@ class Tally:
     def add(self, result: StepResult) -> Tensor | None:
         """Note the result of the next batch. Returns its part in the loss of the update, to be differentiated.
 
-        A loss of weight 0, the mean over nothing, does not count, whatever it is; None = nothing counts.
-        Raises TrainingError when the result lacks a loss that was weighed, or a log has the name of a loss.
+        A loss of weight 0, the mean over nothing, does not count, whatever it is, even nan; None = nothing counts.
+        Raises TrainingError when the result does not hold the losses that were weighed, or a log is named like a loss.
         """
         weights = self.weights[len(self.losses)]
         self._check_names(result, weights)
-        counted = {name: loss for name, loss in result.losses.items() if weights[name]}
+        counts = {
+            name: self.totals[name] > 0.0 if self.counts_all else weight > 0.0 for name, weight in weights.items()
+        }
+        counted = {name: loss for name, loss in result.losses.items() if counts[name]}
         parts = [loss * (weights[name] / self.totals[name]) for name, loss in counted.items()]
         self.losses.append({name: loss.detach() for name, loss in counted.items()})
         self._parts += [(name, part.detach().float()) for name, part in zip(counted, parts, strict=True)]
@@ -50,16 +57,19 @@ class Tally:
         return torch.stack(parts).sum() if parts else None
 
     def values(self, grad_norm: Tensor) -> dict[str, float]:
-        """ "loss", its parts if there are several, the means of the logs, "grad_norm"; waits for the device, once."""
-        rows = [*self._parts, *((name, value) for name, value, _ in self._logs), ("grad_norm", grad_norm)]
-        numbers = torch.stack([value.to(grad_norm.device, torch.float32) for _, value in rows]).tolist()
-        sums = _sums((name, number) for (name, _), number in zip(rows, numbers, strict=True))
-        weights = _sums((name, weight) for name, _, weight in self._logs)
+        """The loss, its parts if they have names of their own, the means of the logs, grad_norm.
+
+        Waits for the device, once.
+        """
+        rows = [*self._parts, *((name, value) for name, value, _ in self._logs)]
+        tensors = [value.to(grad_norm.device, torch.float32) for value in (grad_norm, *(value for _, value in rows))]
+        norm, *numbers = torch.stack(tensors).tolist()
+        sums = self.processes.sums(_sums((name, number) for (name, _), number in zip(rows, numbers, strict=True)))
+        weights = self.processes.sums(_sums((name, weight) for name, _, weight in self._logs))
         parts = {_PART_NAMES.get(name, name): sums.get(name, 0.0) for name in self.totals}
         logs = {name: sums[name] / (weight or 1.0) for name, weight in weights.items()}
-        return (
-            {"loss": sum(parts.values())} | (parts if len(parts) > 1 else {}) | logs | {"grad_norm": sums["grad_norm"]}
-        )
+        shown = {} if list(self.totals) == ["loss"] else parts
+        return {"loss": sum(parts.values()), **shown, **logs, "grad_norm": norm}
 
     def _check_names(self, result: StepResult, weights: Mapping[str, float]) -> None:
         if result.losses.keys() != weights.keys():

@@ -2,56 +2,49 @@
 
 from __future__ import annotations
 
-import itertools
-import math
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from plm.errors import TrainingError
-from plm.training.callbacks import Callback, CallbackList, History, ProgressBar
+from plm.config import to_dict
+from plm.errors import CheckpointError, PlmError, TrainingError
+from plm.training.callbacks import Callback, CallbackList, ProgressBar
 from plm.training.config import TrainingConfig
-from plm.training.interrupt import Interrupt
-from plm.training.run import Run, TrainingReport
+from plm.training.course import Course, Group, TrainingBatches
+from plm.training.distributed import Processes, join
+from plm.training.ema import ExponentialAverage
+from plm.training.interrupt import REASONS, CutShort, Interrupt
+from plm.training.memory import memory_errors_explained
+from plm.training.parts import BestWeights, RandomStates, UpdaterState
+from plm.training.random_state import random_state_kept
+from plm.training.resume import find_state, fingerprint, require_same_run
+from plm.training.run import Record, Run, TrainingReport
 from plm.training.saving import save_folder
-from plm.training.step import Batch, Step, SupervisedStep, count_tokens
+from plm.training.spread import Spread
+from plm.training.state import Checkpoints, Stateful, is_stateful
+from plm.training.step import Step, SupervisedStep
 from plm.training.update import Updater
+from plm.training.window import Window
 
-
-class TrainingBatches(Protocol):
-    """What to train on; plm.data.Batches is one."""
-
-    def __len__(self) -> int:
-        """Batches of an epoch."""
-        ...
-
-    def epoch(self, number: int) -> Iterable[Batch]:
-        """Pass `number` over the data, from 0. If it has a length, that one counts instead of len(batches)."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The batches of one update. epoch: passes over the data after it. closes_epoch: True = the last of its epoch."""
-
-    batches: list[Batch]
-    epoch: float
-    closes_epoch: bool
+logger = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Trains a model on the device where it is.
+    """Trains a model on the device where it is, or in several processes that torchrun started: each on its own.
 
-    step: batch -> loss; None = the model computes it from the labels.
+    step: batch -> losses; None = the model computes its loss from the labels.
     evaluate: model -> metrics, called with the model in evaluation mode; plm.training.Evaluation is one.
     save: writes whatever makes up the trained model into an empty folder that exists; needs output_dir.
-    callbacks: told in this order; None = a progress bar.
+    output_dir: gets "best" and "last", written by `save`, and "checkpoints", which the run can be continued from.
+    callbacks: told in this order; None = a progress bar. Of several processes only the main one has them.
+    processes: that train together; None = those that torchrun started. Each makes a Trainer of the same model, config
+        and batches; together they do what one does, and the main one saves. Their results differ from those of one
+        process by rounding, and by other dropout where batches are cut by rows.
     """
 
     def __init__(
@@ -65,153 +58,254 @@ class Trainer:
         save: Callable[[Path], None] | None = None,
         output_dir: Path | str | None = None,
         callbacks: Sequence[Callback] | None = None,
+        processes: Processes | None = None,
     ) -> None:
         if save is not None and output_dir is None:
             raise TrainingError("save is given, but no output_dir to save to")
+        if config.save_strategy != "no" and output_dir is None:
+            raise TrainingError(f'save_strategy is "{config.save_strategy}", but there is no output_dir to save to')
         if config.early_stopping_patience is not None and evaluate is None:
             raise TrainingError("early_stopping_patience needs an evaluate function")
         self.model, self.config, self.batches = model, config, batches
         self.step = step or SupervisedStep()
         self.evaluate, self.save = evaluate, save
         self.output_dir = None if output_dir is None else Path(output_dir)
-        self.history = History()
-        self.callbacks = CallbackList([self.history, *([ProgressBar()] if callbacks is None else callbacks)])
+        self.processes = join() if processes is None else processes
+        told = [ProgressBar()] if callbacks is None else callbacks
+        self.callbacks = CallbackList(told if self.processes.is_main else ())
 
-    def train(self) -> TrainingReport:
-        """Train to the planned end, to an early stop, or to Ctrl-C, which lets the current update finish.
+    def train(self, *, resume: str | Path | None = None) -> TrainingReport:
+        """Train to the planned end, to an early stop, or to Ctrl-C or SIGTERM, which let the current update finish.
 
-        Afterwards the model is in evaluation mode and, with config.load_best, has its best weights; torch's random
-        state is as it was before. Raises TrainingError when there is nothing to train on, or a loss is not finite.
+        resume: in place of config.resume. A run that is continued ends with the same bits as one that never stopped.
+        Afterwards the model is in evaluation mode and has its best weights with config.load_best, else the last ones,
+        or their average with config.ema_decay; all random states are as they were before.
+        Raises TrainingError when there is nothing to train on, a loss is not finite, memory or disk are full, or the
+        checkpoint is of another run; CheckpointError when none is whole.
         """
-        started = time.perf_counter()
-        self.run = run = Run(self.config, self._planned_updates(), self.output_dir)
-        self.updater = Updater(self.model, self.config, self.step)
-        self.best_weights: dict[str, Tensor] = {}
-        self.last_saved: dict[str, int] = {}
-        with _random_state_kept(self.updater.device), Interrupt() as interrupt:
+        self._prepare()
+        run = self.run
+        with random_state_kept(self.updater.device), Interrupt() as interrupt:
+            saved = self._restore(str(resume or self.config.resume))
             self.callbacks.on_start(run)
+            if saved is not None:
+                if self.processes.is_main:
+                    self.callbacks.load_state_dict(saved["callbacks"])
+                self.random.load_state_dict(saved["random"])  # last, as callbacks may have drawn from them
             try:
                 self._loop(interrupt)
                 self._finish()
             finally:
+                self._log(self.window.close())
+                run.elapsed = self._elapsed()
                 self.callbacks.on_stop(run)
-        return TrainingReport(
-            stopped=run.stop_reason or "finished",
-            updates=run.update,
-            epochs=run.epoch,
-            best_update=run.best_update,
-            best_metrics=run.best_metrics,
-            history=tuple(self.history.records),
-            seconds=time.perf_counter() - started,
-            tokens=run.tokens,
-            tokens_per_second=run.tokens / max(run.seconds, 1e-9),
-        )
+        return TrainingReport.of(run)
+
+    def _prepare(self) -> None:
+        """Whatever belongs to one run, at its beginning."""
+        self.course = Course(self.batches, self.config)
+        self.run = Run(self.config, self.course.planned_updates(), self.output_dir)
+        self.spread = Spread(self.model, self.config, self.processes)
+        self.updater = Updater(self.spread.trained, self.config, self.step, self.processes)
+        self.run.device = str(self.updater.device)
+        decay = self.config.ema_decay
+        self.average = None if decay is None else ExponentialAverage(self.spread.trained, decay)
+        self.window = Window(self.config.log_every)
+        self.best, self.random = BestWeights(), RandomStates(self.updater.device)
+        self.data = fingerprint(self.batches)
+        self.started = self.mark = time.perf_counter()
+        self.is_save_due = False
+        self.held = (0, 0)  # updates and last evaluation in the newest checkpoint
+        self.saved_at: dict[str, int] = {}  # "best", "last" -> update
+        self.checkpoints: Checkpoints | None = None
+        if self.output_dir is not None:
+            folder = self.output_dir / "checkpoints"
+            self.checkpoints = Checkpoints(folder, keep=self.config.keep_checkpoints, processes=self.processes)
+
+    # The loop.
 
     def _loop(self, interrupt: Interrupt) -> None:
-        run = self.run
+        run, groups = self.run, self.course.groups(self.run.place)
         self.mark = time.perf_counter()
         try:
-            for group in self._groups():
-                self._update(group)
-                if interrupt.requested:
-                    run.request_stop("interrupted")
-                elif self._is_evaluation_due(group):
-                    self._evaluate()
-                if run.stop_reason is not None or run.update == run.total_updates:
-                    return
+            while not self._is_over(interrupt):
+                self._update(next(groups))
         except KeyboardInterrupt:
-            if interrupt.requested:  # the second Ctrl-C: out, at once
+            # The second Ctrl-C: out, at once. And no process may leave the others alone in an update.
+            if interrupt.reason is not None or self.processes.count > 1:
                 raise
             run.request_stop("interrupted")  # raised by a step or an evaluation; the weights are those of whole updates
 
-    def _planned_updates(self) -> int:
-        if self.config.max_steps is not None:
-            return self.config.max_steps
-        whole = int(self.config.num_train_epochs)
-        part = math.ceil((self.config.num_train_epochs - whole) * self._updates_of(whole))
-        planned = part + sum(self._updates_of(epoch) for epoch in range(whole))
-        if planned == 0:
-            raise TrainingError("nothing to train on: there are no batches")
-        return planned
+    def _is_over(self, interrupt: Interrupt) -> bool:
+        """Do what belongs after an update, if need be that of the checkpoint. True = no more updates."""
+        run, patience, agree = self.run, self.config.early_stopping_patience, self.processes.agree
+        signal = agree(interrupt.reason)
+        if signal is None and run.is_evaluation_due:
+            self._evaluate(interrupt)
+            signal = agree(interrupt.reason)
+        if signal is not None:
+            run.request_stop(signal)
+        if patience is not None and run.evaluations_since_best >= patience:
+            run.request_stop("early stopping")
+        run.stop_reason = agree(run.stop_reason)  # only the main one has callbacks that could ask
+        is_over = run.stop_reason is not None or run.update >= run.total_updates
+        if self.is_save_due and not is_over:  # else _finish saves
+            self._save_checkpoint()
+        return is_over
 
-    def _updates_of(self, epoch: int) -> int:
-        batches = self.batches.epoch(epoch)
-        count = len(batches) if isinstance(batches, Sized) else len(self.batches)
-        return math.ceil(count / self.config.gradient_accumulation_steps)
-
-    def _groups(self) -> Iterator[_Group]:
-        """The batches of every update, epoch after epoch, without end; no update crosses the border of an epoch."""
-        for epoch in itertools.count():
-            updates, batches = self._updates_of(epoch), iter(self.batches.epoch(epoch))
-            number = 0
-            while group := list(itertools.islice(batches, self.config.gradient_accumulation_steps)):
-                number += 1
-                yield _Group(group, epoch + min(1.0, number / updates), number == updates)
-            if number == 0:
-                raise TrainingError(f"nothing to train on: epoch {epoch} has no batches")
-
-    def _update(self, group: _Group) -> None:
+    def _update(self, group: Group) -> None:
         run, config = self.run, self.config
         factor = config.rate_factor(run.update, run.total_updates)
-        values = self.updater(group.batches, number=run.update + 1, factor=factor)
+        with memory_errors_explained(group.batches, number=run.update + 1):
+            values = self.updater(group.batches, number=run.update + 1, factor=factor)
+        if self.average is not None:
+            self.average.update()
         now = time.perf_counter()
         run.seconds, self.mark = run.seconds + now - self.mark, now
-        run.tokens += sum(count_tokens(batch) for batch in group.batches)
-        run.update, run.epoch = run.update + 1, group.epoch
-        self.callbacks.on_step(run, run.record("train", values))
+        run.tokens, run.positions = run.tokens + self.updater.tokens, run.positions + self.updater.positions
+        run.update, run.epoch, run.place = run.update + 1, group.epoch, group.place
+        run.is_evaluation_due = _is_due(config.eval_strategy, config.eval_steps, group, run.update)
+        self.is_save_due = _is_due(config.save_strategy, config.save_steps, group, run.update)
+        record = run.record("train", values)
+        self.callbacks.on_step(run, record)
+        self._log(self.window.add(record))
+        if run.update == run.total_updates:
+            self._log(self.window.close())
 
-    def _is_evaluation_due(self, group: _Group) -> bool:
-        if self.config.eval_strategy == "epoch":
-            return group.closes_epoch
-        return self.config.eval_steps is not None and self.run.update % self.config.eval_steps == 0
+    def _log(self, record: Record | None) -> None:
+        """Take a finished entry into the history, if there is one."""
+        if record is not None:
+            self.run.history.append(record)
+            self.callbacks.on_log(self.run, record)
 
-    def _evaluate(self) -> None:
-        """Evaluate, remember the best, save, and ask to stop when patience is at its end."""
-        run, patience = self.run, self.config.early_stopping_patience
-        if self.evaluate is not None:
-            self.model.eval()
-            metrics = dict(self.evaluate(self.model))
-            is_best = run.judge(metrics)
-            self.callbacks.on_evaluate(run, run.record("evaluation", metrics))
-            if is_best:
-                self._keep_best()
-            if patience is not None and run.evaluations_since_best >= patience:
-                run.request_stop("early stopping")
-        self._save("last")
+    # Evaluating and saving.
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Inside, the model has the weights that count: the averages, if they are asked for."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def _evaluate(self, interrupt: Interrupt | None = None) -> None:
+        """Evaluate, remember the best, save. A signal cuts the evaluation of one process short; it then stays due."""
+        run = self.run
+        with self._averaged():
+            if self.evaluate is not None:
+                self.spread.trained.eval()
+                try:
+                    with nullcontext() if interrupt is None or self.processes.count > 1 else interrupt.at_once():
+                        found = self.evaluate(self.spread.trained)
+                except CutShort:
+                    return
+                metrics = self.processes.from_main({name: float(value) for name, value in found.items()})
+                self.spread.bring_home()
+                is_best = run.judge(metrics)
+                record = run.record("evaluation", metrics)
+                self._log(self.window.close())
+                self._log(record)
+                self.callbacks.on_evaluate(run, record)
+                if is_best and self.config.load_best:
+                    self.best.keep(self.spread.trained)
+                if is_best:
+                    self._save("best")
+            self._save("last")
+        run.is_evaluation_due = False
         self.mark = time.perf_counter()
 
-    def _keep_best(self) -> None:
-        if self.config.load_best:
-            # copy=True: on the CPU, `to` alone would hand out the weights themselves, which go on changing.
-            self.best_weights = {name: tensor.to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
-        self._save("best")
-
     def _save(self, name: str) -> None:
-        """Write output_dir/last or output_dir/best, once for each update."""
+        """Write output_dir/last or output_dir/best, once for each update, with the weights that the model has."""
         run = self.run
         if self.save is None or self.output_dir is None or name not in self.config.keep:
             return
-        if self.last_saved.get(name) != run.update:
+        if self.saved_at.get(name) != run.update:
             self.model.eval()
-            save_folder(self.output_dir / name, self.save)
-            self.last_saved[name] = run.update
+            self.spread.bring_home()
+            if self.processes.is_main:
+                save_folder(self.output_dir / name, self.save)
+            self.processes.barrier()
+            self.saved_at[name] = run.update
             self.callbacks.on_save(run, self.output_dir / name)
 
-    def _finish(self) -> None:
-        """A last evaluation if there was none since the last update, the last weights saved, the best ones restored."""
+    def _save_checkpoint(self) -> None:
+        """Write a checkpoint of the run, if there is something new to write."""
         run = self.run
+        if self.checkpoints is None or self.config.save_strategy == "no" or self.held == self._progress():
+            return
+        run.elapsed = self._elapsed()
+        folder = self.checkpoints.save(run.update, self._state())
+        self.held, self.is_save_due = self._progress(), False
+        self.callbacks.on_save(run, folder)
+        self.mark = time.perf_counter()
+
+    def _finish(self) -> None:
+        """A last evaluation if there was none since the last update, everything saved, the best weights restored.
+
+        A run that was asked to stop has its checkpoint first, which then knows nothing of what only the stop brought:
+        continued, it is the run that was not stopped.
+        """
+        run = self.run
+        if run.stop_reason is not None:
+            self._save_checkpoint()
         is_evaluated = run.evaluated_update == run.update or self.config.eval_strategy == "no"
-        if is_evaluated or run.stop_reason == "interrupted":
-            self._save("last")
-        else:
+        if not is_evaluated and run.stop_reason not in REASONS.values():
             self._evaluate()
-        if self.best_weights and run.best_update < run.update:
-            self.model.load_state_dict(self.best_weights)
+        if run.stop_reason is None:
+            self._save_checkpoint()
+        if self.average is not None:
+            self.average.apply()
+        self._save("last")
+        if run.best_update < run.update:
+            self.best.restore(self.spread.trained)
+        self.spread.bring_home()
         self.model.eval()
 
+    # Checkpoints.
 
-@contextmanager
-def _random_state_kept(device: torch.device) -> Iterator[None]:
-    """Leave the random state of the CPU and of a CUDA device as it was found."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
+    def _parts(self) -> dict[str, Stateful]:
+        """Everything that a run is made of, but for its callbacks and random states, by its name in a checkpoint."""
+        parts: dict[str, Stateful] = {
+            "model": self.spread.trained,
+            "updater": UpdaterState(self.updater),
+            "best": self.best,
+            "run": self.run,
+            "window": self.window,
+        }
+        optional = {"average": self.average, "step": self.step, "batches": self.batches}
+        return parts | {name: part for name, part in optional.items() if is_stateful(part)}
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        told: dict[str, Stateful] = {"callbacks": self.callbacks, "random": self.random, **self._parts()}
+        state = {name: part.state_dict() for name, part in told.items()}
+        return {"config": to_dict(self.config), "data": self.data, **state}
+
+    def _restore(self, resume: str) -> dict[str, Any] | None:
+        """Go on from a checkpoint; returns its state, None = there is none to go on from. resume: as in the config."""
+        is_saving = self.config.save_strategy != "no"
+        found = find_state(resume, self.checkpoints, is_saving=is_saving, mesh=self.spread.mesh)
+        if found is None:
+            return None
+        path, saved = found
+        try:
+            require_same_run(path, saved, config=self.config, data=self.data, weights=self.spread.trained.state_dict())
+            for name, part in self._parts().items():
+                part.load_state_dict(saved[name])
+        except PlmError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: does not fit this run: {error!r}") from error
+        self.held = self._progress()
+        logger.info("%s: going on after update %d of %d", path, self.run.update, self.run.total_updates)
+        return saved
+
+    def _progress(self) -> tuple[int, int]:
+        return self.run.update, self.run.evaluated_update
+
+    def _elapsed(self) -> float:
+        """Seconds of everything, with earlier parts of the run."""
+        now = time.perf_counter()
+        self.started, seconds = now, now - self.started
+        return self.run.elapsed + seconds
+
+
+def _is_due(strategy: str, every: int | None, group: Group, update: int) -> bool:
+    """True = after this update. strategy, every: as eval_strategy and eval_steps."""
+    return group.closes_epoch if strategy == "epoch" else every is not None and update % every == 0

@@ -1,4 +1,4 @@
-"""The first Ctrl-C waits, the second does not."""
+"""The first signal waits, a second Ctrl-C does not."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import threading
 
 import pytest
 
-from plm.training.interrupt import Interrupt
+from plm.training.interrupt import REASONS, CutShort, Interrupt
 
 
-def test_the_first_ctrl_c_only_asks() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_only_asks(number: signal.Signals) -> None:
     with Interrupt() as interrupt:
-        signal.raise_signal(signal.SIGINT)
-        assert interrupt.requested
+        assert interrupt.reason is None
+        signal.raise_signal(number)
+        assert interrupt.reason == REASONS[number]
 
 
-def test_the_second_ctrl_c_raises() -> None:
+def test_a_second_ctrl_c_raises() -> None:
     def press_twice() -> None:
         with Interrupt():
             signal.raise_signal(signal.SIGINT)
@@ -26,11 +28,27 @@ def test_the_second_ctrl_c_raises() -> None:
         press_twice()
 
 
-def test_the_old_handler_comes_back() -> None:
-    before = signal.getsignal(signal.SIGINT)
+def test_a_second_sigterm_changes_nothing() -> None:
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupt.reason == "terminated"
+
+
+def test_work_that_can_be_done_again_is_cut_short_once() -> None:
+    with Interrupt() as interrupt:
+        with pytest.raises(CutShort), interrupt.at_once():
+            signal.raise_signal(signal.SIGTERM)
+        assert interrupt.reason == "terminated"
+        with interrupt.at_once():
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_the_old_handlers_come_back() -> None:
+    before = [signal.getsignal(number) for number in REASONS]
     with Interrupt():
-        assert signal.getsignal(signal.SIGINT) != before
-    assert signal.getsignal(signal.SIGINT) == before
+        assert all(signal.getsignal(number) != old for number, old in zip(REASONS, before, strict=True))
+    assert [signal.getsignal(number) for number in REASONS] == before
 
 
 def test_other_threads_may_enter_it() -> None:
@@ -38,7 +56,7 @@ def test_other_threads_may_enter_it() -> None:
 
     def enter() -> None:
         with Interrupt() as interrupt:
-            entered.append(not interrupt.requested)
+            entered.append(interrupt.reason is None)
 
     thread = threading.Thread(target=enter)
     thread.start()

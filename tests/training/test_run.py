@@ -7,7 +7,8 @@ import math
 import pytest
 
 from plm.errors import TrainingError
-from plm.training.run import Run
+from plm.training.course import Place
+from plm.training.run import Run, TrainingReport
 from tests.training.tiny import config
 
 
@@ -49,3 +50,30 @@ def test_the_first_reason_to_stop_is_kept() -> None:
     run.request_stop("enough")
     run.request_stop("late")
     assert run.stop_reason == "enough"
+
+
+def test_programs_exit_as_shells_expect_of_them() -> None:
+    codes = {}
+    for reason in ("early stopping", "interrupted", "terminated", "enough"):
+        run = Run(config(), total_updates=1, stop_reason=reason)
+        codes[reason] = TrainingReport.of(run).exit_code
+    assert codes == {"early stopping": 0, "interrupted": 130, "terminated": 143, "enough": 0}
+    assert TrainingReport.of(Run(config(), total_updates=1)).exit_code == 0
+
+
+def test_padding_is_told_from_positions() -> None:
+    run = Run(config(), total_updates=1)
+    assert run.padding_share == 0.0
+    run.tokens, run.positions = 8, 12
+    assert run.padding_share == pytest.approx(1 / 3)
+
+
+def test_a_run_goes_on_from_its_state() -> None:
+    run = Run(config(), total_updates=9, update=3, place=Place(1, 2), tokens=5, elapsed=2.0)
+    run.judge({"accuracy": 0.5})
+    run.history.append(run.record("evaluation", {"accuracy": 0.5}))
+    other = Run(config(), total_updates=9)
+    other.load_state_dict(run.state_dict())
+    assert other.resumed_update == 3
+    other.resumed_update = None
+    assert other == run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from plm.errors import TrainingError
 from plm.training.step import Batch, StepResult, SupervisedStep, Weights, weigh_labels
 from plm.training.update import Updater
+from tests.tiny_models import random_ids, tiny_model
 from tests.training.tiny import Altered, TinyModel, config, distance, examples, weights
 
 
@@ -155,7 +157,7 @@ def test_a_scale_that_falls_and_falls_stops_at_one_and_ends_the_run() -> None:
     for number in range(1, 20):
         logged = updater([examples(torch.arange(4))], number=number, factor=1.0)
         assert logged["loss_scale"] == max(1.0, 4.0 / 2**number)
-    with pytest.raises(TrainingError, match=r"update 20: gradients overflowed in fp16 in 20 updates in a row.* to 1"):
+    with pytest.raises(TrainingError, match=r"update 20: gradients overflowed in fp16 in 20 updates in a row.* to 1\."):
         updater([examples(torch.arange(4))], number=20, factor=1.0)
 
 
@@ -189,7 +191,56 @@ def test_a_loss_that_is_not_finite_names_update_and_examples_and_spares_the_weig
     assert distance(before, weights(model)) == 0.0
 
 
+def test_a_loss_that_is_not_finite_is_named_with_its_task() -> None:
+    class TwoLosses:
+        def weigh(self, batch: Batch) -> Weights:
+            return {"good": 1, "bad": 1}
+
+        def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
+            loss = SupervisedStep()(model, batch).losses["loss"]
+            return StepResult({"good": loss, "bad": loss * (math.inf if int(batch["task"]) == 2 else 1.0)})
+
+    batches = [examples(torch.tensor([4, 5])) | {"task": torch.tensor(task)} for task in (1, 2)]
+    with pytest.raises(TrainingError, match="update 3, task 2 on examples 4, 5: the loss bad is inf"):
+        Updater(TinyModel(), config(), TwoLosses())(batches, number=3, factor=1.0)
+
+
 def test_a_gradient_that_is_not_finite_is_refused() -> None:
     step = Altered(lambda loss, batch: (loss * 0.0).sqrt())
     with pytest.raises(TrainingError, match="update 1 on examples 0, 1: the loss is 0, but its gradient is not finite"):
         Updater(TinyModel(), config(), step)([examples(torch.arange(2))], number=1, factor=1.0)
+
+
+def test_bookkeeping_stays_where_it_is_and_comes_to_the_step() -> None:
+    seen: list[Batch] = []
+
+    def look(loss: Tensor, batch: Batch) -> Tensor:
+        seen.append(batch)
+        return loss
+
+    batch = examples(torch.arange(3)) | {"task": torch.tensor(1)}
+    Updater(TinyModel(), config(), Altered(look))([batch], number=1, factor=1.0)
+    assert seen[0]["index"] is batch["index"]
+    assert seen[0]["task"] is batch["task"]
+
+
+# A compiled model draws other dropout, plm.blocks.dropout.
+@pytest.mark.parametrize(("option", "dropout"), [("gradient_checkpointing", 0.2), ("torch_compile", 0.0)])
+def test_recomputed_and_compiled_models_make_the_same_update(
+    option: str, dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not inductor, which needs a C++ compiler and a minute: what it makes of the graph is not ours to test.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    batch = {"input_ids": random_ids(4, 6), "labels": torch.tensor([0, 1, 1, 0])}
+    results = []
+    for is_on in (False, True):
+        model = tiny_model("bert", "sequence_classification", hidden_dropout_prob=dropout)
+        updater = Updater(model, config(**{option: is_on}), SupervisedStep())
+        updater([batch], number=1, factor=1.0)
+        results.append(weights(model))
+    assert distance(*results) < 1e-6
+
+
+def test_a_model_that_cannot_recompute_is_refused() -> None:
+    with pytest.raises(TrainingError, match="TinyModel has no method gradient_checkpointing_enable"):
+        Updater(TinyModel(), config(gradient_checkpointing=True), SupervisedStep())
