@@ -44,7 +44,7 @@ class TorchRunner:
             )
         with torch.inference_mode():
             output = self.model(**arguments)
-        return {name: output[name].float().cpu().numpy() for name in output}
+        return {name: output[name].detach().float().cpu().numpy() for name in output}  # a CRF gives its parameters
 
 
 def load_torch(folder: Path, head: str | None, dtype: str) -> TorchRunner:

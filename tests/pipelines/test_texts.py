@@ -22,6 +22,7 @@ from tests.tiny_models import FAMILY_NAMES, tiny_config
 from tests.tolerances import assert_close
 
 TEXTS = ["the good film", "bad", "the old book was not very good", "night", "red sun red rain red day"]
+TEXT_TASKS = ("text-classification", "feature-extraction", "sentence-embedding")
 PAIRS = list(zip(TEXTS, reversed(TEXTS), strict=True))
 
 
@@ -67,7 +68,7 @@ def assert_same_answers(first: list[Any], second: list[Any]) -> None:
             assert_close(one, other)
 
 
-@pytest.mark.parametrize("task", TASKS.names())
+@pytest.mark.parametrize("task", TEXT_TASKS)
 @pytest.mark.parametrize("family", FAMILY_NAMES)
 @pytest.mark.parametrize("texts", [TEXTS, PAIRS], ids=["texts", "pairs"])
 def test_answers_equal_those_of_texts_alone(task: str, family: str, texts: list[Any], folders: dict[str, Path]) -> None:
@@ -79,7 +80,7 @@ def test_answers_equal_those_of_texts_alone(task: str, family: str, texts: list[
     assert_same_answers(together, made(folders[family], task, tokens_per_batch=7)(texts))
 
 
-@pytest.mark.parametrize("task", TASKS.names())
+@pytest.mark.parametrize("task", TEXT_TASKS)
 @pytest.mark.parametrize("family", FAMILY_NAMES)
 @pytest.mark.parametrize("texts", [TEXTS, PAIRS], ids=["texts", "pairs"])
 def test_packed_and_padded_runners_give_the_same_answers(
