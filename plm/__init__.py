@@ -35,10 +35,12 @@ if TYPE_CHECKING:
         AutoModelForPreTraining,
         AutoModelForQuestionAnswering,
         AutoModelForSequenceClassification,
+        AutoModelForTasks,
         AutoModelForTokenClassification,
     )
     from plm.auto.tokenizer import AutoTokenizer
     from plm.blocks.tap import Tap
+    from plm.heads.several import HeadPlan
     from plm.models.families import FAMILIES
     from plm.pipelines import pipeline
     from plm.training import Callback, Trainer, TrainingConfig
@@ -57,6 +59,7 @@ __all__ = [
     "AutoModelForPreTraining",
     "AutoModelForQuestionAnswering",
     "AutoModelForSequenceClassification",
+    "AutoModelForTasks",
     "AutoModelForTokenClassification",
     "AutoTokenizer",
     "BackendUnavailable",
@@ -64,6 +67,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "HeadPlan",
     "HubError",
     "PlmError",
     "ShapeError",
@@ -81,6 +85,7 @@ __all__ = [
 _HOMES = {
     "FAMILIES": "plm.models.families",
     "Callback": "plm.training",
+    "HeadPlan": "plm.heads.several",
     "Tap": "plm.blocks.tap",
     "Trainer": "plm.training",
     "TrainingConfig": "plm.training",

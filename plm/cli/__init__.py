@@ -17,9 +17,10 @@ COMMANDS = {
     "doctor": "Examine a folder: config, weights, tokenizer and files.",
     "shrink": "Take layers, words and bits out of a model.",
     "models": "List checkpoints that are known to exist.",
-    "predict": "Classify or encode texts.",
+    "predict": "Ask a model about texts or a file.",
     "finetune": "Train a text classifier from two files.",
     "train": "Train what a TOML file describes.",
+    "score": "Score predictions as the official evaluators of SQuAD and CMRC do.",
     "env": "Show versions, for reports of problems.",
 }
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from plm.backends.runner import BACKENDS
+from plm.checkpoints.hub import resolve
 from plm.cli.columns import as_column
 from plm.cli.output import examples
 from plm.config import write_text
@@ -18,6 +20,28 @@ from plm.data import FORMATS, Columns, Example, read_examples
 from plm.data.tsv import tsv_row
 from plm.errors import DataError
 from plm.pipelines import TASKS, pipeline
+from plm.runs.prediction import chosen_task, predict
+from plm.tasks import AnyTask, Classification, QuestionAnswering, Tagging
+from plm.tasks.saving import SavedTask, load_tasks
+
+# What a folder was trained for, and the pipeline that asks it about texts; other tasks are asked about files alone.
+PIPELINES: Mapping[type[AnyTask], str] = {
+    Classification: "text-classification",
+    Tagging: "token-classification",
+    QuestionAnswering: "question-answering",
+}
+
+# Options that say how to read a table of texts, or how a pipeline computes.
+_OF_PIPELINES = {
+    "text": "--text",
+    "pair": "--pair",
+    "id_": "--id",
+    "table": "--format",
+    "header": "--header",
+    "max_length": "--max-length",
+    "backend": "--backend",
+    "dtype": "--dtype",
+}
 
 
 @click.command(
@@ -26,15 +50,18 @@ from plm.pipelines import TASKS, pipeline
         "plm predict my-classifier --file reviews.tsv --text review --output answers.jsonl",
         "plm predict nli --file pairs.csv --text premise --pair hypothesis --to tsv",
         "cat texts.txt | plm predict my-classifier",
+        'plm predict runs/conll2003 "Angela Merkel lives in Berlin."',
+        "plm predict runs/conll2003 --file test.conll",
+        "plm predict runs/squad --file dev.json",
         "plm predict bert-base-chinese --task sentence-embedding --file texts.jsonl --text title",
     )
 )
 @click.argument("model")
 @click.argument("texts", nargs=-1)
-@click.option("--task", type=click.Choice(TASKS.names()), default="text-classification", show_default=True)
-@click.option("--file", "file", type=click.Path(path_type=Path), help="A tsv, csv or jsonl file of texts.")
-@click.option("--text", default="text", show_default=True, help="Its column of texts: name or number from 0.")
-@click.option("--pair", help="Its column of second texts.")
+@click.option("--task", help=f"One of several that MODEL was trained for, or one of {', '.join(TASKS.names())}.")
+@click.option("--file", "file", type=click.Path(path_type=Path), help="A file like those that MODEL was trained on.")
+@click.option("--text", help='Its column of texts: name or number from 0. [as trained, or "text"]')
+@click.option("--pair", help="Its column of second texts; of contexts, where texts are questions.")
 @click.option("--id", "id_", help="Its column of names for texts. [the line number]")
 @click.option("--format", "table", type=click.Choice(FORMATS.names()), help="Of --file. [told by its suffix]")
 @click.option("--header/--no-header", default=None, help="Line 1 names the columns. [when names are given]")
@@ -43,12 +70,14 @@ from plm.pipelines import TASKS, pipeline
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--to", "form", type=click.Choice(["jsonl", "tsv"]), default="jsonl", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="File to write. [standard output]")
+@click.pass_context
 def command(
+    context: click.Context,
     model: str,
     texts: tuple[str, ...],
-    task: str,
+    task: str | None,
     file: Path | None,
-    text: str,
+    text: str | None,
     pair: str | None,
     id_: str | None,
     table: str | None,
@@ -59,25 +88,81 @@ def command(
     form: str,
     output: Path | None,
 ) -> None:
-    """Ask MODEL about texts: arguments, a --file, or else standard input, one text a line.
+    """Ask MODEL about texts: arguments, a --file, or else standard input, one a text.
 
-    MODEL is a folder or a name on the Hugging Face hub. Answers come in the order of the texts.
+    MODEL is a folder or a name on the Hugging Face hub. Answers come in the order of the texts. A folder that `plm
+    train` wrote knows its task, and reads a --file as it read those for training; the expected answers may be missing.
     """
     if texts and file is not None:
         raise click.UsageError("give texts or --file, not both")
-    if file is not None:
-        columns = Columns(text=as_column(text), pair=as_column(pair), id=as_column(id_))
-        asked = read_examples(file, columns, format=table, header=header)
+    name, saved = _asked(model, task)
+    if file is not None and saved is not None and not isinstance(saved.task, Classification):
+        _refuse_unused(context)
+        rows = predict(model, file, task=name).records
     else:
-        asked = _plain(texts or _standard_input())
-    ask = pipeline(task, model, backend=backend, dtype=dtype, max_length=max_length)
-    answers = ask([one.text if one.pair is None else (one.text, one.pair) for one in asked])
-    rows = [_row(one, answer) for one, answer in zip(asked, answers, strict=True)]
+        listed = (
+            _plain(texts or _standard_input())
+            if file is None
+            else _table(file, saved, text=text, pair=pair, id_=id_, form=table, header=header)
+        )
+        ask = pipeline(_pipeline_for(name, saved), model, backend=backend, dtype=dtype, max_length=max_length)
+        answers = ask([one.text if one.pair is None else (one.text, one.pair) for one in listed])
+        rows = [_row(*both) for both in zip(listed, answers, strict=True)]
     written = "".join(f"{line}\n" for line in (_as_tsv(rows) if form == "tsv" else _as_jsonl(rows)))
     if output is None:
         click.echo(written, nl=False)
     else:
         write_text(output, written)
+
+
+def _asked(model: str, task: str | None) -> tuple[str, SavedTask | None]:
+    """A task that the model was trained for, by name, or else the name of a pipeline task."""
+    saved = load_tasks(resolve(model))
+    if task in TASKS and task not in saved:
+        return str(task), None
+    if saved:
+        return chosen_task(saved, task, source=model)
+    if task is not None:
+        TASKS.get(task)  # raises: it is not there
+    return PIPELINES[Classification], None
+
+
+def _pipeline_for(name: str, saved: SavedTask | None) -> str:
+    if saved is None:
+        return name
+    kind = type(saved.task)
+    if kind not in PIPELINES:
+        raise click.UsageError(f"the task {name!r} ({kind.__name__}) is asked about files: give --file")
+    return PIPELINES[kind]
+
+
+def _refuse_unused(context: click.Context) -> None:
+    """Raise UsageError for options that say nothing about a file that is read as in training."""
+    given = [name for name in _OF_PIPELINES if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        raise click.UsageError(
+            f"{_OF_PIPELINES[given[0]]} says nothing here: the file is read, and its texts are cut, as in training"
+        )
+
+
+def _table(
+    file: Path,
+    saved: SavedTask | None,
+    *,
+    text: str | None,
+    pair: str | None,
+    id_: str | None,
+    form: str | None,
+    header: bool | None,
+) -> list[Example]:
+    """The texts of a table: of the columns that are named, else of those that a classifier was trained on."""
+    if text is None and saved is not None and isinstance(saved.task, Classification):
+        task = saved.task
+        columns = Columns(text=task.text, pair=as_column(pair) or task.pair, id=as_column(id_))
+        form, header = form or task.format, task.header if header is None else header
+    else:
+        columns = Columns(text=as_column(text or "text"), pair=as_column(pair), id=as_column(id_))
+    return read_examples(file, columns, format=form, header=header)
 
 
 def _standard_input() -> list[str]:
@@ -109,6 +194,8 @@ def _plain(texts: Sequence[str]) -> list[Example]:
 def _row(example: Example, answer: Any) -> dict[str, Any]:
     """What a user gets for one text; answers that are arrays become lists."""
     asked = {"id": example.id, "text": example.text, **({} if example.pair is None else {"pair": example.pair})}
+    if isinstance(answer, list):
+        return asked | {"entities": answer}
     return asked | (answer if isinstance(answer, dict) else {"output": answer.tolist()})
 
 

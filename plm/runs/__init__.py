@@ -14,7 +14,18 @@ from __future__ import annotations
 
 from plm.runs.config import RunConfig, TaskData, read_run
 from plm.runs.evaluation import TaskEvaluation
+from plm.runs.prediction import Prediction, predict
 from plm.runs.report import RunReport, predictions_table
 from plm.runs.run import train
 
-__all__ = ["RunConfig", "RunReport", "TaskData", "TaskEvaluation", "predictions_table", "read_run", "train"]
+__all__ = [
+    "Prediction",
+    "RunConfig",
+    "RunReport",
+    "TaskData",
+    "TaskEvaluation",
+    "predict",
+    "predictions_table",
+    "read_run",
+    "train",
+]

@@ -8,12 +8,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from plm.blocks.lora import LoraConfig
 from plm.config import from_dict, read_json, read_toml, require_positive
-from plm.errors import ConfigError, did_you_mean
-from plm.tasks import TASKS, AnyTask
+from plm.data.mixture import Mixing
+from plm.errors import ConfigError
+from plm.tasks import AnyTask
+from plm.tasks.saving import task_from_dict, task_to_dict
 from plm.training import TrainingConfig
+
+LogKind = Literal["jsonl", "csv", "tensorboard", "curve"]
 
 ONLY = "task"
 """Name of the task of a run that has one."""
@@ -26,21 +31,34 @@ class TaskData:
     train, dev, test: files or folders, as the task reads them; the best weights are those that do best on dev; test is
         scored once, with them.
     max_length: tokens of a text; None = 128, or what the model takes if that is less.
-    batch_size: features in a batch. loss_weight: how much its loss counts among several tasks.
+    batch_size: features in a batch.
+
+    Among several tasks:
+    loss_weight: how much its loss counts. learning_rate: of its head; None = that of the run.
+    auxiliary: True = it helps the others: needs no dev file, does not decide which weights are best, and an epoch is
+        over when the others' examples are.
+    shared_head: name of the task whose head it uses.
     """
 
     task: AnyTask
     train: str
-    dev: str
+    dev: str | None = None
     test: str | None = None
     max_length: int | None = None
     batch_size: int = 32
     loss_weight: float = 1.0
+    learning_rate: float | None = None
+    auxiliary: bool = False
+    shared_head: str | None = None
 
     def __post_init__(self) -> None:
         require_positive(self, "batch_size")
-        if not 0.0 < self.loss_weight < math.inf:
-            raise ConfigError(f"loss_weight: expected a positive number, got {self.loss_weight}")
+        for name in ("loss_weight", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < math.inf:
+                raise ConfigError(f"{name}: expected a positive number, got {value}")
+        if self.dev is None and not self.auxiliary:
+            raise ConfigError("missing field 'dev': a file to evaluate on; only auxiliary tasks do without")
         if self.max_length is not None:
             require_positive(self, "max_length")
 
@@ -50,24 +68,14 @@ class TaskData:
 
         Raises ConfigError naming the field that is missing, unknown or of a wrong type.
         """
-        if "kind" not in values:
-            raise ConfigError(f"{source}: missing field 'kind' (one of {', '.join(TASKS.names())})")
+        task = task_from_dict(values, source=source, besides=_OWN)
         own = {name: value for name, value in values.items() if name in _OWN}
-        options = {name: value for name, value in values.items() if name not in _OWN and name != "kind"}
-        kind = TASKS.get(values["kind"])
-        known = {option.name for option in dataclasses.fields(kind)} | _OWN  # type: ignore[arg-type]
-        for name in options:
-            if name not in known:
-                raise ConfigError(f"{source}: unknown field {name!r}{did_you_mean(name, known)}")
-        task = from_dict(kind, options, source=source)  # type: ignore[type-var]
         return from_dict(cls, own | {"task": task}, source=source)
 
     def to_dict(self) -> dict[str, Any]:
         """The flat table that `from_dict` reads; what is None is left out."""
-        kind = next(name for name, task in TASKS.items() if task is type(self.task))
         own = {name: getattr(self, name) for name in _OWN}
-        options = dataclasses.asdict(self.task)  # type: ignore[call-overload]
-        return {"kind": kind} | {name: value for name, value in (own | options).items() if value is not None}
+        return task_to_dict(self.task) | {name: value for name, value in own.items() if value is not None}
 
 
 _OWN = {option.name for option in dataclasses.fields(TaskData)} - {"task"}
@@ -78,20 +86,40 @@ class RunConfig:
     """One training, of one task or of several at once.
 
     model: a checkpoint of any known layout: a folder, a file, a name on the hub.
-    output_dir: the folder to write. task: what to learn; or tasks: several, by name.
-    device: None = the GPU if there is one. training: everything else.
+    output_dir: the folder to write.
+    task: what to learn; or tasks: several at once, each with a head of its name, and mixture: how often each comes.
+    device: None = the GPU if there is one.
+    workers: processes that encode texts; 0 = none. feature_cache: a folder that keeps what they made for the next run;
+        None = keep nothing.
+    log_to: what is written while it trains: train_log.jsonl, train_log.csv, a folder for TensorBoard, a picture of the
+        curves (where matplotlib is installed).
+    lora: train small adapters, and the heads, in place of all weights; None = all weights.
+    training: everything else.
     """
 
     model: str
     output_dir: str
     task: TaskData | None = None
     tasks: Mapping[str, TaskData] = field(default_factory=dict)
+    mixture: Mixing = field(default_factory=Mixing)
     device: str | None = None
+    workers: int = 0
+    feature_cache: str | None = None
+    log_to: tuple[LogKind, ...] = ("jsonl", "curve")
+    lora: LoraConfig | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
         if (self.task is None) == (not self.tasks):
             raise ConfigError("a run needs a task, or several tasks by name, and not both")
+        if self.task is not None and self.mixture != Mixing():
+            raise ConfigError("mixture: a run of one task has nothing to mix")
+        if self.task is not None and (self.task.auxiliary or self.task.shared_head or self.task.learning_rate):
+            raise ConfigError("auxiliary, shared_head and learning_rate of a task are for runs of several tasks")
+        if self.tasks and all(data.auxiliary for data in self.tasks.values()):
+            raise ConfigError("tasks: all are auxiliary; one at least must say which weights are best")
+        if self.workers < 0:
+            raise ConfigError(f"workers: expected 0 or more processes, got {self.workers}")
 
     @property
     def all_tasks(self) -> dict[str, TaskData]:
@@ -100,30 +128,38 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str = "config") -> RunConfig:
-        """From nested tables, as in a recipe file: [task] or [tasks.NAME], [training], and the rest on top.
+        """From nested tables, as in a recipe file: [task] or [tasks.NAME] and [mixture], [training], [lora], and the
+        rest on top.
 
         Raises ConfigError naming the field that is missing, unknown or of a wrong type.
         """
-        values = dict(values)
-        for name in ("task", "tasks", "training"):
+        values = {name: value for name, value in values.items() if value is not None}
+        for name in ("task", "tasks", "mixture", "lora", "training"):
             if not isinstance(values.get(name, {}), Mapping):
                 raise ConfigError(f"{source}: {name}: expected a table, got {values[name]!r:.60}")
-        if "task" in values:
-            values["task"] = TaskData.from_dict(values["task"], source=f"{source}: task")
+        for name, table in (("task", TaskData), ("training", TrainingConfig)):
+            if name in values:
+                values[name] = table.from_dict(values[name], source=f"{source}: {name}")
+        for name, options in (("mixture", Mixing), ("lora", LoraConfig)):
+            if name in values:
+                values[name] = from_dict(options, values[name], source=f"{source}: {name}")
         values["tasks"] = {
             name: TaskData.from_dict(table, source=f"{source}: tasks.{name}")
             for name, table in values.get("tasks", {}).items()
         }
-        values["training"] = TrainingConfig.from_dict(values.get("training", {}), source=f"{source}: training")
         return from_dict(cls, values, source=source)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values that `from_dict` reads back to an equal config."""
         values: dict[str, Any] = {"model": self.model, "output_dir": self.output_dir, "device": self.device}
+        values |= {"workers": self.workers, "feature_cache": self.feature_cache, "log_to": self.log_to}
         if self.task is not None:
             values["task"] = self.task.to_dict()
         else:
             values["tasks"] = {name: data.to_dict() for name, data in self.tasks.items()}
+            values["mixture"] = dataclasses.asdict(self.mixture)
+        if self.lora is not None:
+            values["lora"] = dataclasses.asdict(self.lora)
         values["training"] = dataclasses.asdict(self.training)
         plain: dict[str, Any] = json.loads(json.dumps(values))
         return plain

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 
 from plm.auto.model import PretrainedModel
-from plm.auto.models import AutoModel
+from plm.auto.models import AutoModel, AutoModelForTasks
 from plm.auto.tokenizer import AutoTokenizer
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.store import open_checkpoint
-from plm.data import Batches, batches_by_count
-from plm.errors import ConfigError
+from plm.errors import ConfigError, did_you_mean
+from plm.heads.several import HeadPlan, config_for, settle
 from plm.models.init import initialize
 from plm.runs.config import RunConfig, TaskData
 from plm.tasks import AnyTask
 from plm.tokenizers import Tokenizer
-
-# Tokens a text, where neither the caller nor the model sets a smaller limit: enough for sentences and their pairs.
-USUAL_LENGTH = 128
 
 
 @dataclass(frozen=True)
@@ -35,84 +31,71 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task that knows its labels, and its examples, read and checked. test: None where the run has none."""
+    """A task that knows its labels, and its examples, read and checked.
 
-    name: str
+    splits: "train", and "dev" and "test" where the run has them.
+    """
+
     task: AnyTask
     data: TaskData
-    train: Split
-    dev: Split
-    test: Split | None
+    splits: Mapping[str, Split]
 
     @classmethod
-    def read(cls, name: str, data: TaskData) -> Prepared:
+    def read(cls, data: TaskData) -> Prepared:
         """Read all files of a task. Raises DataError naming file and line of whatever cannot be learned."""
-        splits = [
-            Split(source, data.task.read(source)) for source in (data.train, data.dev, data.test) if source is not None
-        ]
-        task = data.task.learned(splits[0].examples, source=splits[0].source)
-        for split in splits:
+        sources = {"train": data.train, "dev": data.dev, "test": data.test}
+        splits = {name: Split(path, data.task.read(path)) for name, path in sources.items() if path is not None}
+        task = data.task.learned(splits["train"].examples, source=data.train)
+        for split in splits.values():
             task.check(split.examples, source=split.source)
-        return cls(name, task, data, splits[0], splits[1], splits[2] if data.test is not None else None)
+        return cls(task, data, splits)
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A split as a model reads it. batches: of its features, shuffled where there is a seed."""
+def starting_point(config: RunConfig, tasks: Mapping[str, AnyTask]) -> tuple[PretrainedModel, Tokenizer, list[str]]:
+    """The model with a head for every task, its tokenizer with a pad token, and what people should know of both.
 
-    examples: Sequence[Any]
-    features: Sequence[Any]
-    batches: Batches[Any]
-
-
-def encode(prepared: Prepared, split: Split, tokenizer: Tokenizer, *, max_length: int, seed: int | None) -> Encoded:
-    """Features and batches of similar lengths. seed: None = always in the same order."""
-    task = prepared.task
-    assert tokenizer.pad_token_id is not None, "starting_point adds one"
-    features = task.encode(split.examples, tokenizer, max_length=max_length, source=split.source)
-    lengths = [task.length(feature) for feature in features]
-    batches = Batches(
-        features,
-        plan=lambda epoch: batches_by_count(lengths, batch_size=prepared.data.batch_size, seed=seed, epoch=epoch),
-        collate=partial(task.collate, pad_token_id=tokenizer.pad_token_id),
-    )
-    return Encoded(split.examples, features, batches)
-
-
-def starting_point(config: RunConfig, task: AnyTask) -> tuple[PretrainedModel, Tokenizer, list[str]]:
-    """The model with a head for the task, its tokenizer with a pad token, and what people should know of both.
-
+    tasks: those of the config, knowing their labels. A single task has its head under the name of its kind, as other
+    libraries expect it; several have theirs under their own names.
     A head in the checkpoint is used when it has exactly these labels; otherwise it starts anew, as it does where there
     is none, drawn from the seed of the config.
     """
     tokenizer = AutoTokenizer.from_pretrained(config.model)
-    if tokenizer.pad_token_id is None:  # GPT-1 was trained without
-        tokenizer.add_special_tokens({"pad_token": "<pad>"})
-    notes = []
+    added = {"pad_token": "<pad>"} if tokenizer.pad_token_id is None else {}  # GPT-1 was trained without
+    for task in tasks.values():
+        added |= task.special_tokens
+    if added:
+        tokenizer.add_special_tokens(added)
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
-        model = _with_head(task.head).from_pretrained(
-            config.model,
-            device=config.device or ("cuda" if torch.cuda.is_available() else "cpu"),
-            pad_token_id=tokenizer.pad_token_id,
-            **task.model_options(),
-        )
-        if _has_other_labels(model, config, task):
-            initialize(model.heads, std=model.config.initializer_range)
-            notes.append("the checkpoint holds a head for other labels; a new one was trained")
+        model = _loaded(config, tasks, pad_token_id=tokenizer.pad_token_id)
+        notes = [_renewed(model, head) for head in _foreign_heads(model, config.model)]
         if len(tokenizer) > model.config.vocab_size:
             model.resize_token_embeddings(len(tokenizer))
     return model, tokenizer, notes
 
 
-def text_length(wanted: int | None, model: PretrainedModel, tokenizer: Tokenizer) -> int:
-    """Tokens to cut texts to. Models with relative positions set no limit of their own."""
-    most = tokenizer.model_max_length
-    if model.config.longest_text is not None:
-        most = min(most, model.config.longest_text)
-    if wanted is not None and wanted > most:
-        raise ConfigError(f"max_length: {wanted} is more than the {most} tokens that the model takes")
-    return wanted or min(USUAL_LENGTH, most)
+def _loaded(config: RunConfig, tasks: Mapping[str, AnyTask], *, pad_token_id: int | None) -> PretrainedModel:
+    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if config.task is None:
+        plans = {name: _plan(name, data.shared_head, tasks) for name, data in config.tasks.items()}
+        return AutoModelForTasks.from_pretrained(config.model, heads=plans, device=device, pad_token_id=pad_token_id)
+    (task,) = tasks.values()
+    return _with_head(task.head).from_pretrained(
+        config.model, device=device, pad_token_id=pad_token_id, **task.model_options()
+    )
+
+
+def _plan(name: str, shared: str | None, tasks: Mapping[str, AnyTask]) -> HeadPlan:
+    """The head of one of several tasks. shared: the task whose head it uses, if any."""
+    task = tasks[name]
+    if shared is None:
+        return HeadPlan(task.head, task.model_options())
+    if shared not in tasks:
+        raise ConfigError(f"tasks.{name}: shared_head: no task {shared!r}{did_you_mean(shared, tasks)}")
+    theirs = tasks[shared]
+    if (theirs.head, theirs.model_options()) != (task.head, task.model_options()):
+        raise ConfigError(f"tasks.{name}: shared_head: {shared!r} has a head of another kind, or with other labels")
+    return HeadPlan(shared_with=shared)
 
 
 def _with_head(head: str) -> type[AutoModel]:
@@ -124,9 +107,19 @@ def _with_head(head: str) -> type[AutoModel]:
     return AutoModelForTask
 
 
-def _has_other_labels(model: PretrainedModel, config: RunConfig, task: AnyTask) -> bool:
-    """True when the head was read from the checkpoint and its labels are not those of the task."""
+def _foreign_heads(model: PretrainedModel, name_or_path: str) -> list[str]:
+    """Heads that were read from the checkpoint, where they have other labels than here."""
     assert model.loaded is not None, "made by from_pretrained"
-    if not any(name.startswith(f"heads.{task.head}.") for name in model.loaded.loaded):
-        return False
-    return open_checkpoint(resolve(config.model)).config.labels != model.config.labels
+    read = {name.split(".")[1] for name in model.loaded.loaded if name.startswith("heads.")}
+    if not read:
+        return []
+    checkpoint = open_checkpoint(resolve(name_or_path))
+    spoken, plans = settle(checkpoint.config, checkpoint.plans)
+    configs = {name: config_for(spoken, plan) for name, plan in plans.items()}
+    return [name for name in read if configs.get(name, spoken).labels != model.head_config(name).labels]
+
+
+def _renewed(model: PretrainedModel, head: str) -> str:
+    """Start a head anew, and say so."""
+    initialize(model.heads[head], std=model.config.initializer_range)
+    return f"the checkpoint holds a head for other labels; a new one was trained ({head})"

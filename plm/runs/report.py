@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from plm.auto.model import PretrainedModel
 from plm.data.tsv import tsv_row
 from plm.runs.config import ONLY
+from plm.runs.lessons import ByTask, Lessons
 from plm.tasks import AnyTask
 from plm.training import TrainingReport
 
@@ -66,6 +70,11 @@ class RunReport:
         }
 
 
+def flops_per_token(model: PretrainedModel) -> float:
+    """Floating-point operations of training on one token, without attention's own: 6 for each weight in a matrix."""
+    return 6.0 * sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
+
+
 def flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Metrics of tasks as one table: by name, or by "task/name" where there are several tasks."""
     return {
@@ -73,6 +82,21 @@ def flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         for task, metrics in scores.items()
         for name, value in metrics.items()
     }
+
+
+def prediction_files(lessons: Lessons, answers: ByTask[Sequence[Any]]) -> dict[str, str]:
+    """Name -> content of the files of predictions of each split, and of each task where there are several.
+
+    A table for people, and what the official evaluator of the task reads, if there is one.
+    """
+    files = {}
+    for split, own in lessons.evaluations.items():
+        for name, one in own.items():
+            prefix, said = f"{name}_{split}_" if lessons.mixture is not None else f"{split}_", answers[split][name]
+            files[f"{prefix}predictions.tsv"] = predictions_table(one.task, one.examples, said)
+            official = one.task.answer_files(one.examples, said)
+            files |= {f"{prefix}{file}": content for file, content in official.items()}
+    return files
 
 
 def predictions_table(task: AnyTask, examples: Sequence[Any], answers: Sequence[Any]) -> str:

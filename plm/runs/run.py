@@ -3,108 +3,119 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from plm.auto.model import PretrainedModel
+from plm.checkpoints.adapters import save_adapter
 from plm.config import write_json, write_text
 from plm.errors import TrainingError
-from plm.runs.config import ONLY, RunConfig
-from plm.runs.evaluation import TaskEvaluation
-from plm.runs.preparation import Encoded, Prepared, encode, starting_point, text_length
-from plm.runs.report import RunReport, predictions_table
-from plm.tokenizers import Tokenizer
-from plm.training import Callback, CurvePlot, JsonLines, ProgressBar, Record, Run, SupervisedStep, Trainer
+from plm.runs.adapting import adapt, merged
+from plm.runs.config import RunConfig
+from plm.runs.lessons import prepare_lessons, training_options
+from plm.runs.preparation import Prepared, starting_point
+from plm.runs.report import RunReport, flops_per_token, prediction_files
+from plm.tasks.saving import SavedTask, save_tasks
+from plm.training import (
+    Callback,
+    CommaSeparated,
+    CurvePlot,
+    JsonLines,
+    MarkdownReport,
+    MixtureCounts,
+    ProgressBar,
+    TensorBoard,
+    Trainer,
+)
+from plm.training.distributed import join
 
 
 def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Callback] = ()) -> RunReport:
     """Train what the config says, and write everything about it into `config.output_dir`.
 
-    That folder gets the model with its best weights (from the first evaluation on, so that a crash loses little), its
-    labels and tokenizer; metrics.json; train_log.jsonl; curve.png where matplotlib is installed;
-    dev_predictions.tsv, and test_predictions.tsv where there is a test file; and run.json, this config.
+    That folder gets the model with its best weights, its labels and tokenizer; tasks.json, with which it can be asked;
+    metrics.json; report.md; train_log.jsonl, and whatever else config.log_to names; dev_predictions.tsv, and
+    test_predictions.tsv where there is a test file, or one for each task, named for it; and run.json, this config. With
+    config.lora the weights are merged ones, and the adapter alone stands in "adapter". While it trains, "best" and
+    "last" hold the same of the best and the last evaluation, so that a crash loses little; "last" stays.
     overwrite: True = the folder may hold files already; those of the same names are replaced.
     callbacks: told besides the progress bar and the log.
     Ctrl-C ends the training after the current update, and what was learned is written; `training.stopped` says so.
+    With training.save_strategy the run can be continued: training.resume.
+    Under torchrun all processes call this with the same config; they share the work, and the first one writes.
     Raises DataError naming file and line of a label that is missing, unknown or not a number, before anything is
     trained or written; ConfigError, CheckpointError and TokenizerError for what cannot be used.
     """
-    folder = _checked_folder(Path(config.output_dir), overwrite)
-    prepared = Prepared.read(ONLY, config.all_tasks[ONLY])
-    model, tokenizer, notes = starting_point(config, prepared.task)
-    max_length = text_length(prepared.data.max_length, model, tokenizer)
-    encoding = partial(encode, prepared, tokenizer=tokenizer, max_length=max_length)
-    training = encoding(prepared.train, seed=config.training.seed)
-    evaluations = {
-        split: _evaluation(config, prepared, encoding(part, seed=None))
-        for split, part in (("dev", prepared.dev), ("test", prepared.test))
-        if part is not None
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    save = partial(_save, model, tokenizer, folder)
+    processes = join()
+    folder = Path(config.output_dir)
+    processes.by_main(lambda: _check_folder(folder, overwrite or config.training.resume != "never"))
+    prepared = {name: Prepared.read(data) for name, data in config.all_tasks.items()}
+    tasks = {name: one.task for name, one in prepared.items()}
+    model, tokenizer, notes = starting_point(config, tasks)
+    lessons = prepare_lessons(config, prepared, model, tokenizer)
+    if config.lora is not None:
+        adapt(model, config.lora, seed=config.training.seed)
+
+    def save(target: Path) -> None:
+        tokenizer.save_pretrained(target)
+        save_tasks(target, {name: SavedTask(task, lessons.lengths[name]) for name, task in tasks.items()})
+        if config.lora is not None:
+            save_adapter(model, target / "adapter", base=config.model)
+        with merged(model):
+            model.save_pretrained(target)
+
+    if processes.is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+    counting = [] if lessons.mixture is None else [MixtureCounts(lessons.mixture)]
     report = Trainer(
         model,
-        config.training,
-        batches=training.batches,
-        step=SupervisedStep(weigh=prepared.task.weigh, factors=prepared.task.loss_factors),
-        evaluate=evaluations["dev"],
-        callbacks=[ProgressBar(), SaveBest(save), *_records(folder), *callbacks],
+        training_options(config),
+        batches=lessons.batches,
+        step=lessons.step,
+        evaluate=lessons.evaluate,
+        save=save,
+        output_dir=folder,
+        callbacks=[ProgressBar(), *counting, *_records(config, model), *callbacks],
+        processes=processes,
     ).train()
-    save()
+    said = lessons.answers(model)
     result = RunReport(
         output_dir=folder,
-        scores={
-            split: {ONLY: _answered(model, evaluation, split, folder)} for split, evaluation in evaluations.items()
-        },
+        scores=lessons.scores(said),
         training=report,
         parameters=model.num_parameters(),
-        notes=tuple(notes),
+        notes=(*notes, *(line for counts in counting for line in counts.lines())),
     )
-    write_json(folder / "run.json", config.to_dict())
-    write_json(folder / "metrics.json", result.to_dict())
+    if processes.is_main:
+        save(folder)
+        if config.training.load_best:  # the folder itself has them now
+            shutil.rmtree(folder / "best", ignore_errors=True)
+        for name, table in prediction_files(lessons, said).items():
+            write_text(folder / name, table)
+        write_json(folder / "run.json", config.to_dict())
+        write_json(folder / "metrics.json", result.to_dict())
+    processes.barrier()
     return result
 
 
-class SaveBest(Callback):
-    """Calls `save` whenever an evaluation finds the weights better than before."""
-
-    def __init__(self, save: Callable[[], None]) -> None:
-        self.save = save
-
-    def on_evaluate(self, run: Run, record: Record) -> None:
-        """Save if this was the best."""
-        if run.best_update == run.update:
-            self.save()
-
-
-def _evaluation(config: RunConfig, prepared: Prepared, encoded: Encoded) -> TaskEvaluation:
-    return TaskEvaluation(
-        prepared.task, encoded.examples, encoded.features, encoded.batches.epoch(0), config.training.precision
-    )
-
-
-def _answered(model: PretrainedModel, evaluation: TaskEvaluation, split: str, folder: Path) -> dict[str, float]:
-    """Write what the model answers to a split, and return what that scores."""
-    answers = evaluation.answers(model)
-    write_text(folder / f"{split}_predictions.tsv", predictions_table(evaluation.task, evaluation.examples, answers))
-    return evaluation.task.score(evaluation.examples, answers)
-
-
-def _checked_folder(folder: Path, overwrite: bool) -> Path:
+def _check_folder(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder}: is a file; name a folder for the results")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise TrainingError(f"{folder}: holds files already; name a new folder, or overwrite (overwrite=True)")
-    return folder
 
 
-def _records(folder: Path) -> list[Callback]:
+def _records(config: RunConfig, model: PretrainedModel) -> list[Callback]:
     """What is written while training."""
-    curves = [CurvePlot(folder / "curve.png")] if importlib.util.find_spec("matplotlib") else []
-    return [JsonLines(folder / "train_log.jsonl"), *curves]
-
-
-def _save(model: PretrainedModel, tokenizer: Tokenizer, folder: Path) -> None:
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    folder = Path(config.output_dir)
+    kinds: dict[str, Callable[[], Callback]] = {
+        "jsonl": lambda: JsonLines(folder / "train_log.jsonl"),
+        "csv": lambda: CommaSeparated(folder / "train_log.csv"),
+        "tensorboard": lambda: TensorBoard(folder / "tensorboard"),
+        "curve": lambda: CurvePlot(folder / "curve.png"),
+    }
+    asked = [name for name in config.log_to if name != "curve" or importlib.util.find_spec("matplotlib")]
+    report = MarkdownReport(folder / "report.md", title=folder.name, flops_per_token=partial(flops_per_token, model))
+    return [report, *(kinds[name]() for name in asked)]

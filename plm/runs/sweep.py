@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from plm.config import write_json, write_text
@@ -62,7 +63,9 @@ class SweepReport:
         return {"seeds": list(self.seeds), "rows": rows}
 
 
-def sweep(config: RunConfig, *, grid: Grid, seeds: Sequence[int] = (), overwrite: bool = False) -> SweepReport:
+def sweep(
+    config: RunConfig, *, grid: Grid = MappingProxyType({}), seeds: Sequence[int] = (), overwrite: bool = False
+) -> SweepReport:
     """Run every combination of the grid with every seed; each into a folder below `config.output_dir`.
 
     seeds: none = the one of the config. The folder also gets sweep.json and sweep.md.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import plm as package
+from plm.runs.prediction import predict
+from plm.tasks import Classification, MultipleChoice, Tagging
+from plm.tasks.saving import SavedTask, save_tasks
 from tests.cli.conftest import Plm
-from tests.tiny_folders import write_rows
+from tests.tiny_folders import tiny_folder, write_rows
 
 TEXTS = ["the good film", "a very bad day", "rain"]
 
@@ -79,6 +83,68 @@ def test_a_missing_column_names_the_nearest(plm: Plm, classifier: Path, tmp_path
     result = plm("predict", classifier, "--file", table, "--text", "reviews")
     assert result.exit_code == 1
     assert "did you mean 'review'" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tagger") / "model"
+    labels = ("O", "B-X", "I-X")
+    tiny_folder(folder, "bert", "token_classification", id2label=dict(enumerate(labels)))
+    save_tasks(folder, {"names": SavedTask(Tagging(scheme="bio", labels=labels, tag="ner", joiner=" "), 16)})
+    return folder
+
+
+def test_a_trained_folder_reads_files_as_in_training(plm: Plm, tagger: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"words": ["the", "sun"]}\n{"words": ["red"], "ner": ["O"]}\n')
+    found = rows(plm("predict", tagger, "--file", tmp_path / "a.jsonl").stdout)
+    assert found == json.loads(json.dumps(predict(tagger, tmp_path / "a.jsonl").records))
+    assert [row["words"] for row in found] == [["the", "sun"], ["red"]]
+    table = plm("predict", tagger, "--file", tmp_path / "a.jsonl", "--to", "tsv", "--task", "names").stdout.splitlines()
+    assert table[0].split("\t")[:3] == ["id", "line", "text"]
+    assert len(table) == 3
+
+
+def test_a_tagger_finds_entities_in_texts(plm: Plm, tagger: Path, tmp_path: Path) -> None:
+    found = rows(plm("predict", tagger, *TEXTS).stdout)
+    answers = package.pipeline("ner", tagger)(TEXTS)
+    assert [row["text"] for row in found] == TEXTS
+    assert [[item["text"] for item in row["entities"]] for row in found] == [[i["text"] for i in a] for a in answers]
+    write_rows(tmp_path / "a.tsv", [["body"], *([text] for text in TEXTS)])
+    named = plm("predict", tagger, "--task", "ner", "--file", tmp_path / "a.tsv", "--text", "body")
+    assert [row["entities"] for row in rows(named.stdout)] == [row["entities"] for row in found]
+
+
+def test_questions_are_answered_from_a_table(plm: Plm, tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "qa", "bert", "question_answering")
+    path = write_rows(tmp_path / "q.tsv", [["q", "c"], ["the sun", "old red book"], ["rain", "bad film"]])
+    options = ("--task", "question-answering", "--file", path, "--text", "q", "--pair", "c")
+    found = rows(plm("predict", folder, *options).stdout)
+    assert [row["pair"][row["start"] : row["end"]] for row in found] == [row["answer"] for row in found]
+
+
+def test_a_classifier_reads_the_columns_that_it_was_trained_on(
+    plm: Plm, classifier: Path, tmp_path: Path, expected: list[dict[str, Any]]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(classifier, folder)
+    save_tasks(folder, {"task": SavedTask(Classification(text="review", labels=("bad", "good")), 16)})
+    path = write_rows(tmp_path / "a.tsv", [["review", "note"], *([text, "x"] for text in TEXTS)])
+    assert_answers(rows(plm("predict", folder, "--file", path).stdout), expected)
+    assert [row["text"] for row in rows(plm("predict", folder, "--file", path, "--text", "note").stdout)] == ["x"] * 3
+
+
+def test_what_a_folder_cannot_be_asked_is_explained(plm: Plm, tagger: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the\n")
+    result = plm("predict", tagger, "--file", tmp_path / "a.txt", "--text", "review")
+    assert (result.exit_code, "--text says nothing here" in result.stderr) == (2, True)
+    result = plm("predict", tagger, "sun", "--task", "nams")
+    assert (result.exit_code, "has no task 'nams'; did you mean 'names'" in result.stderr) == (1, True)
+    folder = tiny_folder(tmp_path / "choices", "bert", "multiple_choice")
+    result = plm("predict", folder, "sun", "--task", "nre")
+    assert (result.exit_code, "unknown pipeline task 'nre'; did you mean 'ner'" in result.stderr) == (1, True)
+    save_tasks(folder, {"task": SavedTask(MultipleChoice(), 16)})
+    result = plm("predict", folder, "sun")
+    assert (result.exit_code, "'task' (MultipleChoice) is asked about files: give --file" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_the_best_weights_are_saved_not_the_last(
 
     tiny_folder(tmp_path / "start", "bert", **SIZES)
     config = config_for(tmp_path, files)
-    made = preparation.starting_point(config, Classification(labels=("bad", "good")))
+    made = preparation.starting_point(config, {"task": Classification(labels=("bad", "good"))})
     monkeypatch.setattr(run, "starting_point", lambda config, task: made)
     report = train(config, callbacks=[Spoil()])
     history = [record.values["accuracy"] for record in report.training.history if record.kind == "evaluation"]
@@ -165,13 +165,14 @@ def test_the_best_weights_are_saved_not_the_last(
 
 def test_the_best_model_is_on_disk_before_the_training_ends(files: dict[str, str], tmp_path: Path) -> None:
     class Crash(Callback):
-        def on_evaluate(self, run: Run, record: Record) -> None:
-            raise MemoryError
+        def on_step(self, run: Run, record: Record) -> None:
+            if run.evaluated_update:
+                raise MemoryError
 
     tiny_folder(tmp_path / "start", "bert")
     with pytest.raises(MemoryError):
         train(config_for(tmp_path, files), callbacks=[Crash()])
-    assert len(plm.pipeline("text-classification", tmp_path / "out")(["good"])) == 1
+    assert len(plm.pipeline("text-classification", tmp_path / "out" / "best")(["good"])) == 1
 
 
 def test_the_same_seed_gives_the_same_weights_and_global_randomness_stays(
@@ -283,10 +284,10 @@ def test_a_stored_classifier_is_kept_for_the_same_labels_and_dropped_for_others(
     start = tiny_folder(tmp_path / "start", "bert", "sequence_classification", id2label={0: "bad", 1: "good"})
     stored = plm.AutoModelForSequenceClassification.from_pretrained(start)
     config = config_for(tmp_path, files)
-    same, _, notes = preparation.starting_point(config, Classification(labels=("bad", "good")))
+    same, _, notes = preparation.starting_point(config, {"task": Classification(labels=("bad", "good"))})
     assert torch.equal(same.heads["sequence_classification"].classifier.linear.weight, _weight(stored))
     assert notes == []
-    other, _, notes = preparation.starting_point(config, Classification(labels=("good", "worse")))
+    other, _, notes = preparation.starting_point(config, {"task": Classification(labels=("good", "worse"))})
     assert not torch.equal(_weight(other), _weight(stored))
     assert "other labels" in notes[0]
 

@@ -1,0 +1,119 @@
+"""A trained folder answers the files of its task, with or without the expected answers in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from plm.checkpoints.saving import save_model
+from plm.data.tsv import tsv_row
+from plm.errors import CheckpointError, ConfigError, DataError, UnknownNameError
+from plm.heads.model import build_model
+from plm.heads.several import HeadPlan
+from plm.runs import RunConfig, TaskData, train
+from plm.runs.prediction import predict
+from plm.tasks import Classification, MultipleChoice, QuestionAnswering, Tagging
+from plm.tasks.saving import SavedTask, save_tasks
+from plm.training import TrainingConfig
+from tests.tiny_folders import VOCABULARY, tiny_folder, write_rows
+from tests.tiny_models import randomized, tiny_config
+
+TAGGED = "the O\nold B-X\nbooks I-X\n\nsun B-Y\nwas O\n\nred B-X\nday I-X\n"
+LABELS = ("O", "B-X", "I-X", "B-Y")
+TAGGING = Tagging(scheme="bio", labels=LABELS, joiner=" ")
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tagger")
+    (root / "train.txt").write_text(TAGGED)
+    tiny_folder(root / "start", "bert", "masked_lm")
+    task = {"kind": "tagging", "train": f"{root}/train.txt", "dev": f"{root}/train.txt", "decoder": "crf"}
+    run = {"model": f"{root}/start", "output_dir": f"{root}/run", "task": task, "device": "cpu"}
+    train(RunConfig.from_dict(run | {"training": {"num_train_epochs": 2}}))
+    return root / "run"
+
+
+def test_the_answers_are_those_that_training_saw(tagger: Path) -> None:
+    found = predict(tagger, tagger.parent / "train.txt", device="cpu", batch_size=2)
+    table = (tagger / "dev_predictions.tsv").read_text().splitlines()
+    columns = table[0].split("\t")
+    place = columns.index("predicted")
+    assert [line.split("\t")[place] for line in table[1:]] == [tsv_row([row["predicted"]]) for row in found.records]
+    metrics = json.loads((tagger / "metrics.json").read_text())["metrics"]
+    assert {name: metrics[name] for name in found.score()} == pytest.approx(found.score())
+
+
+def test_a_file_may_lack_the_tags(tagger: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("the\nold\nbooks\n\nsun\nwas\n\nred\nday\n")
+    bare = predict(tagger, tmp_path / "words.txt", device="cpu")
+    tagged = predict(tagger, tagger.parent / "train.txt", device="cpu")
+    assert [answer.tags for answer in bare.answers] == [answer.tags for answer in tagged.answers]
+    assert [record["tags"] for record in bare.records] == [None] * 3
+    with pytest.raises(DataError, match="the sentence has no tags"):
+        bare.score()
+
+
+def test_each_of_several_tasks_has_its_own_head_and_name(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "model", "bert")
+    plans = {
+        "names": HeadPlan("token_classification", {"labels": LABELS}),
+        "verbs": HeadPlan("token_classification", {"labels": ("O", "V")}),
+        "mood": HeadPlan("sequence_classification", {"labels": ("good", "bad")}),
+    }
+    save_model(randomized(build_model(tiny_config("bert", vocab_size=len(VOCABULARY)), plans)), folder)
+    verbs = Tagging(scheme="none", labels=("O", "V"), joiner=" ")
+    mood = Classification(labels=("good", "bad"))
+    tasks = {"names": TAGGING, "verbs": verbs, "mood": mood}
+    save_tasks(folder, {name: SavedTask(task, 16) for name, task in tasks.items()})
+    (tmp_path / "a.txt").write_text("the\nsun\n")
+    assert set(predict(folder, tmp_path / "a.txt", task="names").answers[0].tags) <= set(LABELS)
+    assert set(predict(folder, tmp_path / "a.txt", task="verbs").answers[0].tags) <= {"O", "V"}
+    (tmp_path / "a.tsv").write_text("text\tlabel\nthe sun\tgood\n")
+    assert predict(folder, tmp_path / "a.tsv", task="mood").answers[0].label in ("good", "bad")
+    with pytest.raises(ConfigError, match=r"several tasks \((names|mood), .*name one"):
+        predict(folder, tmp_path / "a.txt")
+    with pytest.raises(UnknownNameError, match="has no task 'name'; did you mean 'names'"):
+        predict(folder, tmp_path / "a.txt", task="name")
+
+
+def test_questions_and_choices_are_answered_without_answers(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "qa", "bert", "question_answering")
+    save_tasks(folder, {"task": SavedTask(QuestionAnswering(version_2=True), 24)})
+    paragraph = {"context": "the old red book", "qas": [{"id": "a", "question": "was"}]}
+    (tmp_path / "qa.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}))
+    (row,) = predict(folder, tmp_path / "qa.json").records
+    assert row["predicted"] == ("" if row["start"] is None else "the old red book"[row["start"] : row["end"]])
+    folder = tiny_folder(tmp_path / "choices", "bert", "multiple_choice")
+    save_tasks(folder, {"task": SavedTask(MultipleChoice(question=()), 24)})
+    (tmp_path / "c.jsonl").write_text(json.dumps({"context": "the", "options": ["sun", "day"], "answer": 0}) + "\n")
+    assert len(predict(folder, tmp_path / "c.jsonl").records) == 1
+
+
+def test_a_folder_that_cannot_answer_is_refused(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "model", "bert", "masked_lm")
+    (tmp_path / "a.txt").write_text("the\n")
+    with pytest.raises(ConfigError, match=r"model: has no tasks.json, which says what the model was trained for"):
+        predict(folder, tmp_path / "a.txt")
+    save_tasks(folder, {"task": SavedTask(TAGGING, 16)})
+    with pytest.raises(CheckpointError, match=r"its head is not stored: heads\.task.classifier"):
+        predict(folder, tmp_path / "a.txt")
+
+
+def test_a_file_may_lack_the_column_of_labels(tmp_path: Path) -> None:
+    rows = [("label", "text"), *[("good", "the good film"), ("bad", "the bad film")] * 4]
+    start = tiny_folder(tmp_path / "start", "bert")
+    train_file = str(write_rows(tmp_path / "train.tsv", rows))
+    data = TaskData(task=Classification(), train=train_file, dev=train_file, batch_size=4)
+    out = str(tmp_path / "classifier")
+    train(RunConfig(model=str(start), output_dir=out, task=data, training=TrainingConfig(max_steps=1)))
+    plain = write_rows(tmp_path / "plain.tsv", [("text",), ("the good film",)])
+    found = predict(out, plain)
+    assert found.records[0]["label"] is None
+    assert found.records[0]["predicted"] in ("good", "bad")
+    assert predict(out, train_file).score()["accuracy"] >= 0.0
+    (tmp_path / "other.tsv").write_text("title\nx\n")
+    with pytest.raises(DataError, match="column"):
+        predict(out, tmp_path / "other.tsv")
