@@ -11,6 +11,7 @@ from plm.cli.sources import overwrite_option, parse_settings
 from plm.errors import ConfigError
 from plm.runs import RunConfig, read_run, train
 from plm.runs.sweep import parse_grid, sweep
+from plm.training.distributed import join
 
 
 @click.command(
@@ -50,13 +51,15 @@ def command(
         run_and_show(context, config, overwrite=overwrite, as_json=as_json)
         return
     report = sweep(config, grid=parse_grid(grid), seeds=_numbers(seeds), overwrite=overwrite)
-    show(report.lines(), report.to_dict(), as_json=as_json)
+    if join().is_main:
+        show(report.lines(), report.to_dict(), as_json=as_json)
 
 
 def run_and_show(context: click.Context, config: RunConfig, *, overwrite: bool, as_json: bool) -> None:
     """Train, print the account, and end with the exit status of a program that a signal stopped if one did."""
     report = train(config, overwrite=overwrite)
-    show(report.lines(), report.to_dict(), as_json=as_json)
+    if join().is_main:
+        show(report.lines(), report.to_dict(), as_json=as_json)
     context.exit(report.training.exit_code)
 
 

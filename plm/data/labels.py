@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.data.readers import Example
 from plm.errors import DataError, did_you_mean
 from plm.metrics.classification import ProblemType
-
-IGNORED_LABEL = -100
-"""The target of what nothing is trained on, as everywhere in torch."""
 
 Target = int | float | tuple[float, ...]
 """A class index, a score, or one 0.0 or 1.0 for each class."""

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.config import require_types
 from plm.errors import ConfigError, TokenizerError
 from plm.tokenizers import Tokenizer
 
 Ids = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-
-IGNORED_LABEL = -100
 
 # How WordPiece marks a piece that goes on with the word before it.
 CONTINUES = "##"

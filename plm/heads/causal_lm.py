@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.blocks.layout import Packed
-from plm.heads.head import HEADS, IGNORED_LABEL, HeadSpec, Targets, mean_cross_entropy, never, token_labels
+from plm.heads.head import HEADS, HeadSpec, Targets, mean_cross_entropy, never, token_labels
 from plm.heads.language_model import LanguageModel, build_language_model
 from plm.heads.output import LogitsOutput
 from plm.models.backbone import Encoding

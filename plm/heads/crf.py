@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from plm.heads.head import IGNORED_LABEL
+from plm.blocks.labels import IGNORED_LABEL
 
 
 class Transitions(NamedTuple):

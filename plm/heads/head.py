@@ -9,13 +9,12 @@ from typing import Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.errors import UnknownNameError, did_you_mean
 from plm.heads.output import Output
 from plm.models.backbone import Encoding
 from plm.models.config import ModelConfig
 from plm.registry import Registry
-
-IGNORED_LABEL = -100
 
 Targets = Mapping[str, Tensor]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from plm.heads.head import HEADS, IGNORED_LABEL, HeadSpec, Targets, mean_cross_entropy, never, token_labels
+from plm.blocks.labels import IGNORED_LABEL
+from plm.heads.head import HEADS, HeadSpec, Targets, mean_cross_entropy, never, token_labels
 from plm.heads.language_model import LanguageModel, build_language_model
 from plm.heads.output import LogitsOutput
 from plm.models.backbone import Encoding

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.errors import ShapeError
-from plm.heads.head import HEADS, IGNORED_LABEL, HeadSpec, Targets, when_pooled
+from plm.heads.head import HEADS, HeadSpec, Targets, when_pooled
 from plm.heads.output import LogitsOutput
 from plm.heads.sequence_classification import TextClassifier, text_classifier
 from plm.models.backbone import Encoding

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.blocks.linear import Linear
 from plm.errors import ShapeError
-from plm.heads.head import HEADS, IGNORED_LABEL, HeadSpec, Targets, mean_cross_entropy, never
+from plm.heads.head import HEADS, HeadSpec, Targets, mean_cross_entropy, never
 from plm.heads.output import SpanOutput
 from plm.models.backbone import Encoding
 from plm.models.config import ModelConfig

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.blocks.layout import Packed
 from plm.blocks.linear import Linear
 from plm.heads.crf import Crf, Transitions, by_sequence, log_likelihood
-from plm.heads.head import HEADS, IGNORED_LABEL, HeadSpec, Targets, mean_cross_entropy, never, token_labels
+from plm.heads.head import HEADS, HeadSpec, Targets, mean_cross_entropy, never, token_labels
 from plm.heads.output import LogitsOutput, Output
 from plm.models.backbone import Encoding
 from plm.models.config import ModelConfig

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.blocks.layout import Layout, Packed
 from plm.blocks.linear import Linear
 from plm.errors import ConfigError, ShapeError
 from plm.heads.causal_lm import following_labels
 from plm.heads.double_heads import LM_WEIGHT
-from plm.heads.head import HEADS, IGNORED_LABEL, HeadSpec, Targets, mean_cross_entropy, never
+from plm.heads.head import HEADS, HeadSpec, Targets, mean_cross_entropy, never
 from plm.heads.output import DecisionOutput
 from plm.heads.sequence_classification import classification_loss, without_absent
 from plm.models.backbone import Encoding

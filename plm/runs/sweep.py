@@ -15,6 +15,7 @@ from plm.config import write_json, write_text
 from plm.errors import ConfigError, TrainingError
 from plm.runs.config import RunConfig, with_settings
 from plm.runs.run import train
+from plm.training.distributed import join
 
 Grid = Mapping[str, Sequence[Any]]
 """Dotted name in the config -> the values to try."""
@@ -85,8 +86,9 @@ def sweep(
         rows.append(SweepRow(settings, metrics))
     result = SweepReport(seeds, tuple(rows))
     folder = Path(config.output_dir)
-    write_json(folder / "sweep.json", result.to_dict())
-    write_text(folder / "sweep.md", "\n".join(result.lines()) + "\n")
+    if join().is_main:
+        write_json(folder / "sweep.json", result.to_dict())
+        write_text(folder / "sweep.md", "\n".join(result.lines()) + "\n")
     return result
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.data.collate import pad_batch
 from plm.data.features.classification import Feature, encode_examples
 from plm.data.folders import read_folder
-from plm.data.labels import IGNORED_LABEL, LabelSet, collect_labels
+from plm.data.labels import LabelSet, collect_labels
 from plm.data.readers import Columns, Example, read_examples, read_parallel
 from plm.errors import DataError
 from plm.metrics.classification import DEFAULT_METRICS, METRICS, ProblemType, compute_metrics, decide

@@ -22,12 +22,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.config import require_probability
 from plm.data.choices import Choice
 from plm.data.collate import pad_batch
 from plm.data.features.classification import Feature
 from plm.data.features.gpt1 import PairOrder, both_orders, encode_gpt1_choices, encode_gpt1_texts
-from plm.data.features.rows import IGNORED_LABEL, RowsFeature, pad_rows
+from plm.data.features.rows import RowsFeature, pad_rows
 from plm.data.readers import Example
 from plm.errors import ConfigError
 from plm.tasks.classification import Classification

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.data.collate import pad_sequences
-from plm.data.masking import IGNORED_LABEL, Masking, Pieces, mask_tokens
+from plm.data.masking import Masking, Pieces, mask_tokens
 from plm.data.tables import read_lines
 from plm.errors import ConfigError, DataError, TokenizerError
 from plm.tasks.task import TASKS, Batch, Task

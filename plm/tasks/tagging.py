@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.data.conll import TaggedText, WordColumns, read_conll, read_parallel_tags, read_tagged_json, usual_joiner
-from plm.data.features.tagging import IGNORED_LABEL, TagFeature, encode_words, pad_words
+from plm.data.features.tagging import TagFeature, encode_words, pad_words
 from plm.data.tag_schemes import (
     allowed_transitions,
     check_tag,

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from torch import Tensor
 
-from plm.heads.head import IGNORED_LABEL
+from plm.blocks.labels import IGNORED_LABEL
 from plm.registry import Registry
 from plm.tokenizers import Tokenizer
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.errors import ConfigError, ShapeError, TrainingError
 from plm.training.step import (
-    IGNORED_LABEL,
     Batch,
     Step,
     StepResult,

@@ -8,9 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.errors import TrainingError
-
-IGNORED_LABEL = -100
 
 # Entries of a batch that say where it comes from: they stay on the CPU, and models never see them.
 BOOKKEEPING = frozenset({"index", "task"})

@@ -75,7 +75,7 @@ class Updater:
         norm = _norm(gradients).to(self.device)
         values = tally.values(norm)
         self._check(values, [share.batch for share in own], tally.losses, number)
-        if self.config.max_grad_norm is not None:
+        if self.config.max_grad_norm is not None and not values["grad_norm"] <= self.config.max_grad_norm:
             clip_grads_with_norm_(self.parameters, self.config.max_grad_norm, norm)
         for peak, group in zip(self.peaks, self.optimizer.param_groups, strict=True):
             group["lr"] = peak * factor

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.errors import DataError
-
-IGNORED_LABEL = -100
 
 
 @dataclass(frozen=True, slots=True)

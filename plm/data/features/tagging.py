@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from plm.blocks.labels import IGNORED_LABEL
 from plm.data.collate import pad_sequences
 from plm.data.conll import TaggedText
 from plm.errors import ConfigError, DataError
 from plm.tokenizers import Tokenizer
-
-IGNORED_LABEL = -100
 
 _log = logging.getLogger(__name__)
 
