@@ -8,9 +8,10 @@ import sys
 
 import benchmarks
 
-NAMES = sorted(
-    module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in ("__main__", "measure")
-)
+# What measurements share.
+_HELPERS = ("__main__", "measure", "recipes", "sides")
+
+NAMES = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in _HELPERS)
 
 
 def main() -> None:

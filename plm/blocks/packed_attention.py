@@ -1,9 +1,9 @@
 """Dot-product attention over packed sequences in training: few operators, no padding in between, its own gradient.
 
-What is kept for the way back is the inputs and, of the size of the scores, one tensor: the probabilities, with a minus
-sign where dropout has struck. With `w` for what survives, `p` for the probabilities and `g` for the gradient of the
-context, the gradient of the scores is `w * (g v') - p * (g . context)`: the sum over keys in the derivative of softmax
-is the product of two rows that are there anyway. Source: Dao et al. 2022 (FlashAttention), appendix B.
+What is kept for the way back is the inputs and, of the size of the scores, the probabilities and a bit (stored as a
+byte) for what survives dropout. With `p` for the probabilities, `w` for those that survive and `g` for the gradient of
+the context, the gradient of the scores is `w * (g v') - p * (g . context)`: the sum over keys in the derivative of
+softmax is the product of two rows that are there anyway. Source: Dao et al. 2022 (FlashAttention), appendix B.
 """
 
 from __future__ import annotations
@@ -34,17 +34,16 @@ class _PackedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Packed, dropout: float) -> Tensor:
         context = torch.empty_like(query, memory_format=torch.contiguous_format)
-        held: list[Tensor] = []
+        held: list[Tensor | None] = []
         with torch.autocast("cpu", enabled=False):
             for rectangle in layout.rectangles:
                 q, k, v = (_wide(rectangle.load(rows)) for rows in (query, key, value))
-                signed = _probabilities(rectangle, q, k, is_causal=layout.pattern == "causal")
-                weights = signed
-                if dropout:
-                    signed = torch.where(kept(signed.shape, dropout), signed, -signed)
-                    weights = signed.clamp(min=0.0)
+                q *= _scale(q)
+                probabilities = _probabilities(rectangle, q, k, is_causal=layout.pattern == "causal")
+                survives = kept(probabilities.shape, dropout) if dropout else None
+                weights = probabilities if survives is None else probabilities * survives
                 rectangle.store(torch.bmm(weights, v).mul_(boost(dropout)), context)
-                held += (q, k, v, signed)
+                held += (q, k, v, probabilities, survives)
         ctx.save_for_backward(context, *held)
         ctx.layout, ctx.dropout = layout, dropout
         return context
@@ -54,34 +53,34 @@ class _PackedAttention(torch.autograd.Function):
     def backward(ctx: Any, grad_context: Tensor) -> tuple[Tensor | None, ...]:
         context, *held = ctx.saved_tensors
         grads = tuple(torch.empty_like(context) for _ in range(3))
-        more = boost(ctx.dropout)
         with torch.autocast("cpu", enabled=False):
             sums = (_wide(grad_context) * context).sum(-1, keepdim=True)
             for number, rectangle in enumerate(ctx.layout.rectangles):
-                q, k, v, signed = held[4 * number : 4 * number + 4]
-                scale = 1.0 / math.sqrt(q.shape[-1])
-                grad = _wide(rectangle.load(grad_context))
-                weights = signed.clamp(min=0.0) if ctx.dropout else signed
-                rectangle.store(torch.bmm(weights.transpose(1, 2), grad).mul_(more), grads[2])
-                grad_scores = torch.bmm(grad, v.transpose(1, 2)).mul_(weights).mul_(more)
-                grad_scores.addcmul_(signed.abs() if ctx.dropout else signed, _wide(rectangle.load(sums)), value=-1.0)
-                rectangle.store(torch.bmm(grad_scores, k).mul_(scale), grads[0])
-                rectangle.store(torch.bmm(grad_scores.transpose(1, 2), q).mul_(scale), grads[1])
+                q, k, v, probabilities, survives = held[5 * number : 5 * number + 5]
+                weights = probabilities if survives is None else probabilities * survives
+                grad = _wide(rectangle.load(grad_context, padding=0.0)) * boost(ctx.dropout)
+                rectangle.store(torch.bmm(weights.transpose(1, 2), grad), grads[2])
+                grad_scores = torch.bmm(grad, v.transpose(1, 2)).mul_(weights)
+                grad_scores.addcmul_(probabilities, _wide(rectangle.load(sums, padding=0.0)), value=-1.0)
+                rectangle.store(torch.bmm(grad_scores, k).mul_(_scale(q)), grads[0])
+                rectangle.store(torch.bmm(grad_scores.transpose(1, 2), q), grads[1])
         return (*grads, None, None)
 
 
+def _scale(query: Tensor) -> float:
+    return 1.0 / math.sqrt(query.shape[-1])
+
+
 def _probabilities(rectangle: Rectangle, query: Tensor, key: Tensor, *, is_causal: bool) -> Tensor:
-    """Softmax of the scores, (sequences * heads, length, length)."""
-    scale = 1.0 / math.sqrt(query.shape[-1])
+    """Softmax of the scores, (sequences * heads, length, length). query: scaled."""
+    bias = None
     if is_causal:  # padding is on the right, where no token looks
         hidden = ~causal_allowed(rectangle.length, rectangle.length)
-        bias = torch.zeros(hidden.shape).masked_fill_(hidden, -math.inf)[None]
-        scores = torch.baddbmm(bias.to(query.dtype), query, key.transpose(1, 2), alpha=scale)
-    elif (padding := rectangle.padding(query.dtype)) is not None:
-        heads = len(query) // len(padding)
-        scores = torch.baddbmm(padding.repeat_interleave(heads, 0), query, key.transpose(1, 2), alpha=scale)
-    else:
-        scores = torch.bmm(query, key.transpose(1, 2)).mul_(scale)
+        bias = torch.zeros(hidden.shape, dtype=query.dtype).masked_fill_(hidden, -math.inf)[None]
+    elif rectangle.places is not None:
+        bias = rectangle.padding(query.dtype).repeat_interleave(len(query) // len(rectangle.lengths), 0)
+    products = (query, key.transpose(1, 2))
+    scores = torch.bmm(*products) if bias is None else torch.baddbmm(bias, *products)
     return torch.softmax(scores, -1, out=scores)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,27 +49,50 @@ class Rectangle:
         """Its tokens among all packed ones."""
         return slice(self.start, self.start + sum(self.lengths))
 
-    def load(self, packed: Tensor) -> Tensor:
-        """(tokens, heads, size) of all sequences -> (sequences * heads, length, size), zeros at padding."""
+    def load(self, packed: Tensor, *, padding: float | None = None) -> Tensor:
+        """(tokens, heads, size) of all sequences -> (sequences * heads, length, size), a new tensor.
+
+        padding: what stands at padding; None = any finite numbers, which costs less.
+        """
         rows = packed[self.rows]
         if self.places is not None:
-            rows = rows.new_zeros(len(self.lengths) * self.length, *rows.shape[1:]).index_copy_(0, self.places, rows)
-        split = rows.view(len(self.lengths), self.length, *rows.shape[1:])
-        return split.transpose(1, 2).reshape(-1, self.length, rows.shape[-1])
+            rows = rows.index_select(0, self.sources)
+            if padding is not None:
+                rows[self.is_padding] = padding
+        split = rows.view(len(self.lengths), self.length, *rows.shape[1:]).transpose(1, 2)
+        return split.clone(memory_format=torch.contiguous_format).flatten(0, 1)
 
     def store(self, values: Tensor, packed: Tensor) -> None:
         """The way back, into the rows of `packed`; what stands at padding is left out."""
         split = values.view(len(self.lengths), -1, self.length, values.shape[-1]).transpose(1, 2)
-        if self.places is not None:
-            split = split.flatten(0, 1)[self.places]
-        packed[self.rows].view(split.shape).copy_(split)
-
-    def padding(self, dtype: torch.dtype) -> Tensor | None:
-        """(sequences, 1, length): 0 at tokens, -inf at padding; None = there is no padding."""
+        rows = packed[self.rows]
         if self.places is None:
-            return None
-        bias = torch.full((len(self.lengths) * self.length,), float("-inf"), dtype=dtype)
-        return bias.index_fill_(0, self.places, 0.0).view(len(self.lengths), 1, self.length)
+            rows.view(split.shape).copy_(split)
+        else:
+            torch.index_select(split.to(rows.dtype).flatten(0, 1), 0, self.places, out=rows)
+
+    @cached_property
+    def is_padding(self) -> Tensor:
+        """(sequences * length,), bool."""
+        return torch.ones(len(self.lengths) * self.length, dtype=torch.bool).index_fill_(0, self._known_places, False)
+
+    @cached_property
+    def sources(self) -> Tensor:
+        """(sequences * length,), int64: the token at each place, or any at padding."""
+        tokens = torch.arange(len(self._known_places))
+        return torch.zeros(len(self.lengths) * self.length, dtype=torch.int64).index_copy_(
+            0, self._known_places, tokens
+        )
+
+    def padding(self, dtype: torch.dtype) -> Tensor:
+        """(sequences, 1, length): 0 at tokens, -inf at padding."""
+        bias = torch.zeros(len(self.lengths), 1, self.length, dtype=dtype)
+        return bias.masked_fill_(self.is_padding.view(bias.shape), float("-inf"))
+
+    @property
+    def _known_places(self) -> Tensor:
+        assert self.places is not None, "there is padding"
+        return self.places
 
 
 def rectangles(lengths: Sequence[int]) -> tuple[Rectangle, ...]:

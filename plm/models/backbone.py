@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from plm.blocks.block import Block, BlockConfig
 from plm.blocks.cache import KeyValueCache
 from plm.blocks.embeddings import Embeddings
-from plm.blocks.kernels import Kernel
+from plm.blocks.kernels import DotProduct, Kernel
 from plm.blocks.layout import Layout, Packed, Padded, Pattern
 from plm.blocks.linear import Linear
 from plm.blocks.tap import Tap
@@ -110,6 +110,8 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(Block(block, kernel) for _ in range(layers))
         self.final_norm = nn.LayerNorm(block.hidden_size, eps=block.norm_eps) if block.norm == "pre" else None
         self.pooler = Pooler(block.hidden_size) if pooler else None
+        # torch's own kernel has no fast path for dropout on CPUs, the one for packed texts has.
+        self.trains_packed = isinstance(kernel, DotProduct) and block.attention_dropout > 0.0
         self.pattern: Pattern = pattern
         self.pad_token_id = pad_token_id
         self.gradient_checkpointing = False
@@ -197,7 +199,8 @@ class Backbone(nn.Module):
                 pattern = "causal"  # the prefix lies in the cache, and what follows it is causal
             else:
                 prefix_lengths = _leading_type_zero(token_type_ids, attention_mask)
-        if attention_mask is not None and _packing_pays(input_ids, attention_mask, cache, tap):
+        fullest = 1.0 if self.trains_packed and self.training and torch.is_grad_enabled() else PACK_BELOW
+        if attention_mask is not None and _packing_pays(input_ids, attention_mask, cache, tap, fullest=fullest):
             packed = Packed.from_mask(attention_mask, pattern=pattern, prefix_lengths=prefix_lengths)
             if packed is not None:
                 return packed
@@ -225,12 +228,15 @@ def _check_ids(input_ids: Tensor, token_type_ids: Tensor | None, layout: Layout 
         raise ShapeError(f"the layout packs {len(layout.positions)} tokens, input_ids are {shape}")
 
 
-def _packing_pays(input_ids: Tensor, mask: Tensor, cache: KeyValueCache | None, tap: Tap | None) -> bool:
+def _packing_pays(
+    input_ids: Tensor, mask: Tensor, cache: KeyValueCache | None, tap: Tap | None, *, fullest: float
+) -> bool:
+    """fullest: packing pays up to this share of live tokens."""
     if mask.shape != input_ids.shape or mask.device.type != "cpu" or cache is not None or torch.compiler.is_compiling():
         return False
     if tap is not None and tap.wants_attention:
         return False
-    return float(torch.count_nonzero(mask)) < PACK_BELOW * mask.numel()
+    return float(torch.count_nonzero(mask)) <= fullest * mask.numel()
 
 
 def _leading_type_zero(token_type_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:

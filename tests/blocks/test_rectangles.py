@@ -33,18 +33,16 @@ def test_what_was_loaded_is_stored_where_it_was(lengths: list[int]) -> None:
     assert torch.equal(copy, packed)
 
 
-def test_padding_is_zero_and_marked() -> None:
+def test_padding_is_filled_and_marked() -> None:
     rectangle = Rectangle.of(0, (1, 3))
-    loaded = rectangle.load(torch.ones(4, 1, 1))
+    loaded = rectangle.load(torch.ones(4, 1, 1), padding=0.0)
     assert loaded[:, :, 0].tolist() == [[1, 0, 0], [1, 1, 1]]
-    padding = rectangle.padding(torch.float32)
-    assert padding is not None
-    assert padding.isinf().tolist() == [[[False, True, True]], [[False, False, False]]]
+    assert rectangle.padding(torch.float32).isinf().tolist() == [[[False, True, True]], [[False, False, False]]]
 
 
 def test_equal_lengths_need_no_padding() -> None:
     (rectangle,) = rectangles([7, 7, 7])
-    assert rectangle.padding(torch.float32) is None
+    assert rectangle.places is None
 
 
 def test_similar_lengths_share_a_rectangle_and_different_ones_do_not() -> None:
