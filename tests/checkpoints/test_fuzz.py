@@ -97,7 +97,7 @@ def little_memory() -> Iterator[None]:
 
 def check(folder: Path) -> None:
     """Load; a failure has to be one that plm means, and a success a model of finite numbers that runs."""
-    start = time.perf_counter()
+    start = time.process_time()
     with little_memory():
         try:
             model = plm.AutoModelForSequenceClassification.from_pretrained(folder)
@@ -106,7 +106,7 @@ def check(folder: Path) -> None:
         else:
             assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
             assert model(torch.tensor([[1, 2]])).logits.shape == (1, model.config.num_labels)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 20  # seconds of the processor; what never ends takes more
 
 
 def damaged(folder: Path, victim: Path, content: bytes) -> None:

@@ -73,10 +73,10 @@ def test_an_object_header_that_continues_in_itself_ends(tmp_path: Path) -> None:
     content[root + 16 : root + 40] = loop + (24).to_bytes(8, "little")
     content[root + 2 : root + 4] = b"\xff\xff"
     (tmp_path / "x.h5").write_bytes(content)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError):
         read(tmp_path / "x.h5")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 20  # seconds of the processor; what never ends takes more
 
 
 def test_the_usual_name_comes_first(tmp_path: Path) -> None:

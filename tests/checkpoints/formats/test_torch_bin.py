@@ -88,10 +88,10 @@ def test_code_in_the_pickle_is_refused_and_not_run(zipped: bool, tmp_path: Path)
 @pytest.mark.parametrize("call", [Calls(bytearray, 2**40), Calls(torch.Tensor, 2**26), Calls(torch.Tensor, 2**45)])
 def test_calls_that_ask_for_memory_get_none(call: Calls, zipped: bool, tmp_path: Path) -> None:
     file = saved(tmp_path, {"x": torch.ones(1), "y": call}, zipped=zipped)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match=r"bytearray|claims \d+ bytes|not a valid PyTorch file"):
         read(file)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 20  # seconds of the processor; what never ends takes more
 
 
 def test_plain_containers_beside_the_weights_do_no_harm(tmp_path: Path) -> None:
