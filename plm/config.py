@@ -148,6 +148,15 @@ def require_choice(config: Any, name: str, choices: typing.Iterable[str]) -> Non
         raise ConfigError(f"{name}: {value!r} is not one of {listed}{hint}")
 
 
+def require_distinct(config: Any, name: str) -> None:
+    """Check that no value of a field stands there twice; None is allowed. Raises ConfigError naming it."""
+    seen = set()
+    for value in getattr(config, name) or ():
+        if value in seen:
+            raise ConfigError(f"{name}: {value!r} stands there twice")
+        seen.add(value)
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 

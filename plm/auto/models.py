@@ -123,7 +123,13 @@ def _opened(
     device: torch.device | str,
 ) -> PretrainedModel:
     """The model of a file or folder. heads, dtype: as plm.checkpoints.loading.load_model."""
-    checkpoint = open_checkpoint(path, config=Path(config) if isinstance(config, str) else config, overrides=overrides)
+    config = Path(config) if isinstance(config, str) else config
+    try:
+        checkpoint = open_checkpoint(path, config=config, overrides=overrides)
+    except ConfigError:
+        if heads and overrides:  # an option of a head that the family has not is best explained by that
+            _require_heads(open_checkpoint(path, config=config).config, heads)
+        raise
     if heads is not None:
         _require_heads(checkpoint.config, heads)
     model, report = fill_model(checkpoint, heads=heads, dtype=dtype, device=device)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plm.checkpoints.devices import require_device
 from plm.checkpoints.formats.finite import is_finite
 from plm.checkpoints.head_plans import Wanted, wanted_heads
 from plm.checkpoints.name_map import Rule, expand
@@ -55,6 +56,7 @@ def fill_model(
     device: torch.device | str,
 ) -> tuple[Model, LoadReport]:
     """Build the model that a checkpoint and the wanted heads ask for, and fill it. Arguments as in load_model."""
+    require_device(device)
     _refuse_missing_backbone(checkpoint)
     wanted = wanted_heads(heads, stored=checkpoint.plans, kinds=checkpoint.stored_heads(), entry=checkpoint.entry)
     config, plans = settle(checkpoint.config, wanted.plans)

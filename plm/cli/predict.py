@@ -69,7 +69,7 @@ _OF_PIPELINES = {
 @click.option("--backend", type=click.Choice(BACKENDS.names()), default="torch", show_default=True)
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--to", "form", type=click.Choice(["jsonl", "tsv"]), default="jsonl", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="File to write. [standard output]")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write. [standard output]")
 @click.pass_context
 def command(
     context: click.Context,
@@ -95,8 +95,10 @@ def command(
     """
     if texts and file is not None:
         raise click.UsageError("give texts or --file, not both")
+    if output is not None and not output.parent.is_dir():
+        raise click.UsageError(f"--output: there is no folder {output.parent}; make it first")
     name, saved = _asked(model, task)
-    if file is not None and saved is not None and not isinstance(saved.task, Classification):
+    if file is not None and saved is not None and _is_read_as_trained(model, file, saved):
         _refuse_unused(context)
         rows = predict(model, file, task=name).records
     else:
@@ -127,13 +129,18 @@ def _asked(model: str, task: str | None) -> tuple[str, SavedTask | None]:
     return PIPELINES[Classification], None
 
 
+def _is_read_as_trained(model: str, file: Path, saved: SavedTask) -> bool:
+    """False = a table of texts for a folder that classifies and does nothing else: a pipeline is asked about those."""
+    return not isinstance(saved.task, Classification) or file.is_dir() or len(load_tasks(resolve(model))) > 1
+
+
 def _pipeline_for(name: str, saved: SavedTask | None) -> str:
     if saved is None:
         return name
-    kind = type(saved.task)
-    if kind not in PIPELINES:
-        raise click.UsageError(f"the task {name!r} ({kind.__name__}) is asked about files: give --file")
-    return PIPELINES[kind]
+    for kind, asked in PIPELINES.items():
+        if isinstance(saved.task, kind):
+            return asked
+    raise click.UsageError(f"the task {name!r} ({type(saved.task).__name__}) is asked about files: give --file")
 
 
 def _refuse_unused(context: click.Context) -> None:

@@ -16,7 +16,7 @@ from plm.training.distributed import join
 
 @click.command(
     epilog=examples(
-        "plm train configs/runs/snips.toml",
+        "plm train configs/runs/tagging/snips.toml",
         "plm train run.toml --set training.lr=3e-5 --set output_dir=runs/warmer",
         "plm train run.toml --resume",
         "plm train run.toml --seeds 1,2,3",

@@ -69,7 +69,8 @@ def read_lines(path: Path | str) -> Iterator[tuple[int, str]]:
     except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise DataError(f"{path}: damaged, or not what its suffix {path.suffix!r} says: {error}") from error
     except OSError as error:
-        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        is_lost = path.parent.is_dir() and not path.exists()
+        siblings = [entry.name for entry in path.parent.iterdir()] if is_lost else []
         raise DataError(f"{path}: cannot be read: {error.strerror}{did_you_mean(path.name, siblings)}") from error
 
 

@@ -36,6 +36,9 @@ OF_THE_BACKBONE = frozenset(
 # More classes than anybody has: a hostile number must not fill memory with their names.
 MOST_LABELS = 1_000_000
 
+# The names of heads stand in names of files, which most systems limit to 255 bytes.
+LONGEST_NAME = 50
+
 
 @dataclass(frozen=True)
 class HeadPlan:
@@ -139,5 +142,9 @@ def _differences(config: ModelConfig, spoken: ModelConfig) -> dict[str, Any]:
 
 def _check_name(name: str) -> None:
     """Heads are submodules, and their names stand in names of parameters, metrics and files."""
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(
+            f"head {name[:20] + '...'!r}: expected a name of up to {LONGEST_NAME} letters, got {len(name)}"
+        )
     if not name or not f"_{name.replace('-', '_')}".isidentifier() or hasattr(nn.ModuleDict(), name):
         raise ConfigError(f"head {name!r}: a name has letters, digits, _ and -, and is no attribute of modules (type)")

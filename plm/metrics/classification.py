@@ -52,7 +52,7 @@ _DECISIONS: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def accuracy(predictions: ArrayLike, references: ArrayLike) -> float:
     """Share of examples with the right class, in [0, 1]."""
     predicted, expected, classes = _classes(predictions, references)
-    return float(_torchmetrics().multiclass_accuracy(predicted, expected, num_classes=classes, average="micro"))
+    return float(torchmetrics().multiclass_accuracy(predicted, expected, num_classes=classes, average="micro"))
 
 
 def binary_f1(predictions: ArrayLike, references: ArrayLike) -> float:
@@ -60,13 +60,13 @@ def binary_f1(predictions: ArrayLike, references: ArrayLike) -> float:
     predicted, expected, classes = _classes(predictions, references)
     if classes > 2:
         raise DataError(f"binary_f1 is for classes 0 and 1, got a class {classes - 1}; take macro_f1 or micro_f1")
-    return float(_torchmetrics().binary_f1_score(predicted, expected))
+    return float(torchmetrics().binary_f1_score(predicted, expected))
 
 
 def macro_f1(predictions: ArrayLike, references: ArrayLike) -> float:
     """Mean of the F1 of every class that is predicted or expected somewhere, in [0, 1]."""
     predicted, expected, classes = _classes(predictions, references)
-    return float(_torchmetrics().multiclass_f1_score(predicted, expected, num_classes=classes, average="macro"))
+    return float(torchmetrics().multiclass_f1_score(predicted, expected, num_classes=classes, average="macro"))
 
 
 def micro_f1(predictions: ArrayLike, references: ArrayLike) -> float:
@@ -74,15 +74,15 @@ def micro_f1(predictions: ArrayLike, references: ArrayLike) -> float:
     if np.ndim(np.asarray(references)) == 2:
         predicted, expected = _label_sets(predictions, references)
         count = predicted.shape[1]
-        return float(_torchmetrics().multilabel_f1_score(predicted, expected, num_labels=count, average="micro"))
+        return float(torchmetrics().multilabel_f1_score(predicted, expected, num_labels=count, average="micro"))
     predicted, expected, classes = _classes(predictions, references)
-    return float(_torchmetrics().multiclass_f1_score(predicted, expected, num_classes=classes, average="micro"))
+    return float(torchmetrics().multiclass_f1_score(predicted, expected, num_classes=classes, average="micro"))
 
 
 def subset_accuracy(predictions: ArrayLike, references: ArrayLike) -> float:
     """Share of examples whose set of labels is exactly right, in [0, 1]."""
     predicted, expected = _label_sets(predictions, references)
-    return float(_torchmetrics().multilabel_exact_match(predicted, expected, num_labels=predicted.shape[1]))
+    return float(torchmetrics().multilabel_exact_match(predicted, expected, num_labels=predicted.shape[1]))
 
 
 def matthews_correlation(predictions: ArrayLike, references: ArrayLike) -> float:
@@ -90,7 +90,7 @@ def matthews_correlation(predictions: ArrayLike, references: ArrayLike) -> float
     predicted, expected, classes = _classes(predictions, references)
     if _is_constant(predicted) or _is_constant(expected):
         return 0.0
-    return float(_torchmetrics().multiclass_matthews_corrcoef(predicted, expected, num_classes=classes))
+    return float(torchmetrics().multiclass_matthews_corrcoef(predicted, expected, num_classes=classes))
 
 
 def pearson(predictions: ArrayLike, references: ArrayLike) -> float:
@@ -117,7 +117,7 @@ def confusion_matrix(predictions: ArrayLike, references: ArrayLike, *, num_label
     predicted, expected, classes = _classes(predictions, references)
     if classes > num_labels:
         raise DataError(f"class {classes - 1} does not fit a confusion matrix of {num_labels} labels")
-    matrix = _torchmetrics().multiclass_confusion_matrix(predicted, expected, num_classes=num_labels)
+    matrix = torchmetrics().multiclass_confusion_matrix(predicted, expected, num_classes=num_labels)
     return np.asarray(matrix, dtype=np.int64)
 
 
@@ -145,7 +145,8 @@ GLUE_METRICS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _torchmetrics() -> ModuleType:
+def torchmetrics() -> ModuleType:
+    """The package that computes. Raises BackendUnavailable, which says how to install it."""
     return optional_import("torchmetrics.functional.classification", extra="metrics", purpose="classification metrics")
 
 

@@ -17,6 +17,7 @@ from plm.errors import ConfigError
 from plm.tasks import AnyTask
 from plm.tasks.saving import task_from_dict, task_to_dict
 from plm.training import TrainingConfig
+from plm.training.config import OTHER_NAMES
 
 LogKind = Literal["jsonl", "csv", "tensorboard", "curve"]
 
@@ -116,10 +117,23 @@ class RunConfig:
             raise ConfigError("mixture: a run of one task has nothing to mix")
         if self.task is not None and (self.task.auxiliary or self.task.shared_head or self.task.learning_rate):
             raise ConfigError("auxiliary, shared_head and learning_rate of a task are for runs of several tasks")
-        if self.tasks and all(data.auxiliary for data in self.tasks.values()):
-            raise ConfigError("tasks: all are auxiliary; one at least must say which weights are best")
+        self._check_tasks()
+        for name in ("model", "output_dir"):
+            if not getattr(self, name).strip():
+                raise ConfigError(f"{name}: expected a name, got {getattr(self, name)!r}")
         if self.workers < 0:
             raise ConfigError(f"workers: expected 0 or more processes, got {self.workers}")
+
+    def _check_tasks(self) -> None:
+        if self.tasks and all(data.auxiliary for data in self.tasks.values()):
+            raise ConfigError("tasks: all are auxiliary; one at least must say which weights are best")
+        for name, data in self.tasks.items():
+            if name == ONLY:
+                raise ConfigError(f"tasks: {name!r} is what the task of a run with one is called; take another name")
+            if data.shared_head is not None and data.learning_rate is not None:
+                raise ConfigError(
+                    f"tasks.{name}: learning_rate: its head is that of {data.shared_head!r}; set it there"
+                )
 
     @property
     def all_tasks(self) -> dict[str, TaskData]:
@@ -143,9 +157,14 @@ class RunConfig:
         for name, options in (("mixture", Mixing), ("lora", LoraConfig)):
             if name in values:
                 values[name] = from_dict(options, values[name], source=f"{source}: {name}")
+        tables = values.get("tasks", {})
+        for name, table in tables.items():
+            if not isinstance(table, Mapping):
+                raise ConfigError(
+                    f"{source}: tasks.{name}: expected a table, got {table!r:.60}; a sole task is called [task]"
+                )
         values["tasks"] = {
-            name: TaskData.from_dict(table, source=f"{source}: tasks.{name}")
-            for name, table in values.get("tasks", {}).items()
+            name: TaskData.from_dict(table, source=f"{source}: tasks.{name}") for name, table in tables.items()
         }
         return from_dict(cls, values, source=source)
 
@@ -172,7 +191,21 @@ def read_run(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run
     """
     path = Path(path)
     values = read_json(path) if path.suffix == ".json" else read_toml(path)
-    return RunConfig.from_dict(with_settings(values, settings or {}), source=str(path))
+    return RunConfig.from_dict(with_settings(_usual(values), _usual_settings(settings or {})), source=str(path))
+
+
+def _usual(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a run, with the settings of [training] under their own names where they have others."""
+    training = values.get("training")
+    if not isinstance(training, Mapping) or any(OTHER_NAMES.get(name) in training for name in training):
+        return dict(values)  # nothing to rename, or a setting under two names, which is refused later
+    return {**values, "training": {OTHER_NAMES.get(name, name): value for name, value in training.items()}}
+
+
+def _usual_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for values by dotted name."""
+    others = {f"training.{other}": f"training.{name}" for other, name in OTHER_NAMES.items()}
+    return {others.get(name, name): value for name, value in settings.items()}
 
 
 def with_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

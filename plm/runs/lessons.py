@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,10 +11,12 @@ from torch import nn
 
 from plm.auto.model import PretrainedModel
 from plm.data.mixture import Mixing, Mixture
+from plm.errors import ConfigError, did_you_mean
 from plm.runs.config import RunConfig
 from plm.runs.encoding import Encoder, text_length
 from plm.runs.evaluation import TaskEvaluation
 from plm.runs.preparation import Prepared
+from plm.tasks import AnyTask
 from plm.tokenizers import Tokenizer
 from plm.training import (
     MixtureEvaluation,
@@ -66,6 +68,17 @@ class Lessons:
             for split, own in self.evaluations.items()
         }
 
+    def require_metric(self, name: str, model: nn.Module) -> None:
+        """Raise ConfigError when the evaluation has no such metric: before an epoch of training, by evaluating once.
+
+        Which metrics there are may depend on the examples, as in SQuAD on whether all have an answer.
+        """
+        found = self.evaluate(model)
+        if name not in found:
+            raise ConfigError(
+                f"metric_for_best: no metric {name!r}{did_you_mean(name, found)} (there are: {_listed(found)})"
+            )
+
 
 def prepare_lessons(
     config: RunConfig, tasks: Mapping[str, Prepared], model: PretrainedModel, tokenizer: Tokenizer
@@ -81,7 +94,7 @@ def prepare_lessons(
                 encoded = encoders[name](prepared.splits[split], seed=None)
                 evaluation = TaskEvaluation.of(prepared.task, encoded, config.training.precision)
                 evaluations.setdefault(split, {})[name] = evaluation
-    steps = {name: _step(prepared, config.training) for name, prepared in tasks.items()}
+    steps = {name: _step(config, name, prepared) for name, prepared in tasks.items()}
     lengths = {name: encoder.max_length for name, encoder in encoders.items()}
     if config.task is not None:
         (only,) = tasks
@@ -123,10 +136,30 @@ def _encoder(config: RunConfig, prepared: Prepared, model: PretrainedModel, toke
     )
 
 
-def _step(prepared: Prepared, config: TrainingConfig) -> Step:
-    task, examples = prepared.task, prepared.splits["train"].examples
-    counts = task.class_counts(examples) if config.class_weights == "balanced" else None
-    return supervised_step(config, weigh=task.weigh, factors=task.loss_factors, counts=counts, kind=task.decision)
+def _step(config: RunConfig, name: str, prepared: Prepared) -> Step:
+    task, training = prepared.task, config.training
+    counts = task.class_counts(prepared.splits["train"].examples) if training.class_weights == "balanced" else None
+    try:
+        _check_class_weights(training, task)
+        return supervised_step(training, weigh=task.weigh, factors=task.loss_factors, counts=counts, kind=task.decision)
+    except ConfigError as error:
+        if config.task is not None:
+            raise
+        raise ConfigError(f"tasks.{name}: {error}") from error
+
+
+def _check_class_weights(config: TrainingConfig, task: AnyTask) -> None:
+    weights, classes = config.class_weights, task.model_options().get("id2label", {})
+    if isinstance(weights, tuple) and task.decision in ("single", "multi") and len(weights) != len(classes):
+        raise ConfigError(
+            f"class_weights: expected {len(classes)} numbers, for {_listed(classes.values())}, got {len(weights)}"
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first of them, in short."""
+    names = list(names)
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def _mixing(config: RunConfig) -> Mixing:

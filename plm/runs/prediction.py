@@ -114,4 +114,10 @@ def _model(folder: Path, name: str, task: AnyTask, device: str | None) -> Model:
         raise CheckpointError(
             f"{folder}: {FILE_NAME} names the task {name!r}, but its head is not stored: {', '.join(random[:3])}"
         )
-    return model.with_head(name)
+    alone, labels = model.with_head(name), task.model_options().get("id2label")
+    if labels is not None and tuple(labels.values()) != alone.config.labels:
+        raise CheckpointError(
+            f"{folder}: {FILE_NAME} gives the task {name!r} the labels {', '.join(labels.values()):.60}, config.json "
+            f"{', '.join(alone.config.labels):.60}: one of the two was changed; put it back"
+        )
+    return alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,9 @@ class RunReport:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, without the history, which train_log.jsonl has."""
+        """Plain JSON values, without the history, which train_log.jsonl has; None = not a finite number."""
         training = {name: value for name, value in dataclasses.asdict(self.training).items() if name != "history"}
-        return {
+        values = {
             "output_dir": str(self.output_dir),
             "metrics": self.metrics,
             "test_metrics": self.test_metrics,
@@ -68,11 +69,21 @@ class RunReport:
             "parameters": self.parameters,
             "notes": list(self.notes),
         }
+        return {name: finite(value) for name, value in values.items()}
 
 
 def flops_per_token(model: PretrainedModel) -> float:
     """Floating-point operations of training on one token, without attention's own: 6 for each weight in a matrix."""
     return 6.0 * sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
+
+
+def finite(value: Any) -> Any:
+    """JSON values with None for nan and infinity, which JSON does not know, such as the perplexity of a lost model."""
+    if isinstance(value, Mapping):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from plm.auto.model import PretrainedModel
 from plm.checkpoints.adapters import save_adapter
 from plm.config import write_json, write_text
-from plm.errors import TrainingError
 from plm.runs.adapting import adapt, merged
 from plm.runs.config import RunConfig
+from plm.runs.folders import make_folder, require_free
 from plm.runs.lessons import prepare_lessons, training_options
 from plm.runs.preparation import Prepared, starting_point
 from plm.runs.report import RunReport, flops_per_token, prediction_files
@@ -46,17 +46,21 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
     With training.save_strategy the run can be continued: training.resume.
     Under torchrun all processes call this with the same config; they share the work, and the first one writes.
     Raises DataError naming file and line of a label that is missing, unknown or not a number, before anything is
-    trained or written; ConfigError, CheckpointError and TokenizerError for what cannot be used.
+    trained or written; TrainingError for a folder that cannot be written, or holds what would be lost; ConfigError,
+    CheckpointError and TokenizerError for what cannot be used.
     """
     processes = join()
     folder = Path(config.output_dir)
-    processes.by_main(lambda: _check_folder(folder, overwrite or config.training.resume != "never"))
+    processes.by_main(lambda: require_free(folder, overwrite=overwrite, resume=config.training.resume))
     prepared = {name: Prepared.read(data) for name, data in config.all_tasks.items()}
     tasks = {name: one.task for name, one in prepared.items()}
     model, tokenizer, notes = starting_point(config, tasks)
+    records = _records(config, model)
     lessons = prepare_lessons(config, prepared, model, tokenizer)
     if config.lora is not None:
         adapt(model, config.lora, seed=config.training.seed)
+    if config.training.metric_for_best is not None and config.training.eval_strategy != "no":
+        lessons.require_metric(config.training.metric_for_best, model)
 
     def save(target: Path) -> None:
         tokenizer.save_pretrained(target)
@@ -67,7 +71,7 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
             model.save_pretrained(target)
 
     if processes.is_main:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     counting = [] if lessons.mixture is None else [MixtureCounts(lessons.mixture)]
     report = Trainer(
         model,
@@ -77,7 +81,7 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
         evaluate=lessons.evaluate,
         save=save,
         output_dir=folder,
-        callbacks=[ProgressBar(), *counting, *_records(config, model), *callbacks],
+        callbacks=[ProgressBar(), *counting, *records, *callbacks],
         processes=processes,
     ).train()
     said = lessons.answers(model)
@@ -98,13 +102,6 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
         write_json(folder / "metrics.json", result.to_dict())
     processes.barrier()
     return result
-
-
-def _check_folder(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder}: is a file; name a folder for the results")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise TrainingError(f"{folder}: holds files already; name a new folder, or overwrite (overwrite=True)")
 
 
 def _records(config: RunConfig, model: PretrainedModel) -> list[Callback]:

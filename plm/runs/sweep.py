@@ -7,6 +7,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from plm.config import write_json, write_text
 from plm.errors import ConfigError, TrainingError
 from plm.runs.config import RunConfig, with_settings
+from plm.runs.folders import require_free
+from plm.runs.report import finite
 from plm.runs.run import train
 from plm.training.distributed import join
 
@@ -56,11 +59,8 @@ class SweepReport:
         return [f"seeds: {', '.join(map(str, self.seeds))}", "", *(f"| {' | '.join(cells)} |" for cells in table)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        rows = [
-            {"settings": dict(row.settings), "metrics": {name: list(values) for name, values in row.metrics.items()}}
-            for row in self.rows
-        ]
+        """Plain JSON values; None = not a finite number."""
+        rows = [{"settings": dict(row.settings), "metrics": finite(row.metrics)} for row in self.rows]
         return {"seeds": list(self.seeds), "rows": rows}
 
 
@@ -70,12 +70,14 @@ def sweep(
     """Run every combination of the grid with every seed; each into a folder below `config.output_dir`.
 
     seeds: none = the one of the config. The folder also gets sweep.json and sweep.md.
-    Raises ConfigError before anything runs when a combination is no config; TrainingError when a run was interrupted.
+    Before anything runs, raises ConfigError when a combination is no config, or two are the same, and TrainingError for
+    a folder that holds files; later, TrainingError when a run was interrupted.
     """
     seeds = tuple(seeds) or (config.training.seed,)
     names = list(grid)
     combinations = [dict(zip(names, values, strict=True)) for values in itertools.product(*grid.values())]
     plan = [[_variant(config, settings, seed) for seed in seeds] for settings in combinations]
+    _check_folders([variant for variants in plan for variant in variants], overwrite=overwrite)
     rows = []
     for settings, variants in zip(combinations, plan, strict=True):
         reports = [train(variant, overwrite=overwrite) for variant in variants]
@@ -101,6 +103,16 @@ def parse_grid(options: Sequence[str]) -> dict[str, list[Any]]:
             raise ConfigError(f"--grid: expected NAME=A,B,C, got {option!r}")
         grid[name] = [_parsed(value) for value in values.split(",")]
     return grid
+
+
+def _check_folders(variants: Sequence[RunConfig], *, overwrite: bool) -> None:
+    """What would stop the sweep in its middle."""
+    folders = [variant.output_dir for variant in variants]
+    if twice := [folder for place, folder in enumerate(folders) if folder in folders[:place]]:
+        raise ConfigError(f"two runs of the sweep would write into {twice[0]}: name each seed and value once")
+    for variant in variants:
+        check = partial(require_free, Path(variant.output_dir), overwrite=overwrite, resume=variant.training.resume)
+        join().by_main(check)
 
 
 def _variant(config: RunConfig, settings: Mapping[str, Any], seed: int) -> RunConfig:

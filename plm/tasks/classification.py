@@ -16,13 +16,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from plm.blocks.labels import IGNORED_LABEL
+from plm.config import require_distinct
 from plm.data.collate import pad_batch
 from plm.data.features.classification import Feature, encode_examples
 from plm.data.folders import read_folder
 from plm.data.labels import LabelSet, collect_labels
 from plm.data.readers import Columns, Example, read_examples, read_parallel
 from plm.errors import DataError
-from plm.metrics.classification import DEFAULT_METRICS, METRICS, ProblemType, compute_metrics, decide
+from plm.metrics.classification import (
+    DEFAULT_METRICS,
+    METRICS,
+    ProblemType,
+    compute_metrics,
+    decide,
+    torchmetrics,
+)
 from plm.tasks.task import TASKS, Batch, Task
 from plm.tokenizers import Tokenizer
 
@@ -73,6 +81,7 @@ class Classification(Task[Example, Feature, Logits, Decision]):
     def __post_init__(self) -> None:
         for name in self.metrics or ():
             METRICS.get(name)
+        require_distinct(self, "labels")
 
     @property
     def head(self) -> str:
@@ -109,8 +118,12 @@ class Classification(Task[Example, Feature, Logits, Decision]):
         return dataclasses.replace(self, labels=names)
 
     def check(self, examples: Sequence[Example], *, source: str = "examples") -> None:
-        """See Task."""
-        self._label_set.encode(examples, source=source)
+        """See Task. Raises DataError also where no label is a class of the model, and BackendUnavailable where `score`
+        could not be computed, which else would be known only after the first epoch."""
+        torchmetrics()
+        targets = self._label_set.encode(examples, source=source)
+        if self.problem_type == "single_label_classification" and all(target == IGNORED_LABEL for target in targets):
+            raise DataError(f"{source}: none of the labels is one of {', '.join(self._label_set.names[:20])}")
 
     def model_options(self) -> dict[str, Any]:
         """The names of the outputs, and what they mean."""

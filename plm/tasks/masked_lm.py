@@ -110,7 +110,10 @@ class MaskedLm(Task[TextLine, MaskedFeature, Guesses, Guesses]):
         source: str = "examples",
         has_labels: bool = True,
     ) -> list[MaskedFeature]:
-        """See Task; the labels are the words themselves. Raises TokenizerError for a vocabulary without mask token."""
+        """See Task; the labels are the words themselves.
+
+        Raises TokenizerError for a vocabulary without mask token, DataError for texts of which none can be masked.
+        """
         pieces, masking = Pieces(tokenizer), self.masking()
         first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
         if first is None or last is None:
@@ -123,6 +126,8 @@ class MaskedLm(Task[TextLine, MaskedFeature, Guesses, Guesses]):
                 row = [first, *part, last]
                 types = [0] * len(row) if tokenizer.is_wordpiece else None
                 features.append(MaskedFeature(row, types, len(features), example, masking, pieces))
+        if features and all(pieces.is_special[feature.input_ids].all() for feature in features):
+            raise DataError(f"{source}: the vocabulary knows none of its words: there is nothing to mask")
         return features
 
     def vary(self, features: Sequence[MaskedFeature], epoch: int) -> list[MaskedFeature]:

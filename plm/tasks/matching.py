@@ -97,6 +97,13 @@ class Matching(Task[Candidate, ComparedFeature, Scores, float]):
                 f"single pairs"
             )
 
+    def class_counts(self, examples: Sequence[Candidate]) -> Sequence[int] | None:
+        """Pairs that do not fit, and that do; None where pairs are compared."""
+        if self.strategy == "pairwise":
+            return None
+        fitting = sum(bool(example.label) for example in examples)
+        return [len(examples) - fitting, fitting]
+
     def model_options(self) -> dict[str, Any]:
         """One score, or the classes 0 and 1."""
         if self.strategy == "pairwise":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from plm.blocks.labels import IGNORED_LABEL
+from plm.config import require_distinct
 from plm.data.conll import TaggedText, WordColumns, read_conll, read_parallel_tags, read_tagged_json, usual_joiner
 from plm.data.features.tagging import TagFeature, encode_words, pad_words
 from plm.data.tag_schemes import (
@@ -85,6 +87,7 @@ class Tagging(Task[TaggedText, TagFeature, TokenScores, Tagged]):
             raise ConfigError(f"decoder: {self.decoder!r} is not one of {', '.join(map(repr, _HEADS))}")
         if self.decoder == "crf" and self.label_all_pieces:
             raise ConfigError("label_all_pieces: a CRF judges sequences of words, not of pieces; give one of the two")
+        require_distinct(self, "labels")
         if self.overlap < 0:
             raise ConfigError(f"overlap: expected 0 or more tokens, got {self.overlap}")
         if self.learned_scheme is not None and "none" in (self.scheme, self.learned_scheme):
@@ -142,12 +145,21 @@ class Tagging(Task[TaggedText, TagFeature, TokenScores, Tagged]):
         return dataclasses.replace(task, labels=labels)
 
     def check(self, examples: Sequence[TaggedText], *, source: str = "examples") -> None:
-        """See Task."""
-        self._classes(examples, source)
+        """See Task. Raises DataError also where no tag is a class of the model."""
+        classes = self._classes(examples, source)
+        if all(number == IGNORED_LABEL for number in chain.from_iterable(classes)):
+            raise DataError(f"{source}: none of the tags is one of {', '.join(self._known_labels[:20])}")
 
     def model_options(self) -> dict[str, Any]:
         """The names of the classes."""
         return {"id2label": dict(enumerate(self._known_labels))}
+
+    def class_counts(self, examples: Sequence[TaggedText]) -> Sequence[int] | None:
+        """Words of each class, however many pieces they have; None for a CRF."""
+        if self.decoder == "crf":
+            return None
+        counted = Counter(chain.from_iterable(self._classes(examples, "examples")))
+        return [counted[number] for number in range(len(self._known_labels))]
 
     @property
     def feature_type(self) -> type[TagFeature]:

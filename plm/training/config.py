@@ -165,8 +165,9 @@ class TrainingConfig:
         for pattern, rate in self.learning_rates.items():
             if not 0.0 < rate < math.inf:
                 raise ConfigError(f"learning_rates: {pattern!r}: expected a positive number, got {rate}; or use freeze")
-        if isinstance(self.class_weights, tuple) and not all(0.0 <= weight < math.inf for weight in self.class_weights):
-            raise ConfigError(f"class_weights: expected numbers from 0 up, got {list(self.class_weights)}")
+        weights = self.class_weights
+        if isinstance(weights, tuple) and not (all(0.0 <= weight < math.inf for weight in weights) and any(weights)):
+            raise ConfigError(f"class_weights: expected numbers from 0 up, not all 0, got {list(weights)}")
         planned = sum(phase.max_steps for phase in self.lr_phases)
         if self.lr_phases and self.max_steps != planned:
             raise ConfigError(f"lr_phases: they last {planned} updates; set max_steps to it (got {self.max_steps})")

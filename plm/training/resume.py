@@ -40,9 +40,12 @@ def find_state(
 
     resume: "auto", "never" or the folder of a checkpoint. checkpoints: of the run; None = it has no output_dir.
     is_saving: True = the run will write checkpoints of its own. mesh: as for read_state; all processes call this.
-    Raises TrainingError when that would mix two runs in one folder; CheckpointError when no checkpoint is whole.
+    Raises TrainingError when that would mix two runs in one folder, or no such folder is there; CheckpointError when no
+    checkpoint is whole.
     """
     if resume not in ("auto", "never"):
+        if not Path(resume).is_dir():
+            raise TrainingError(f'resume: expected "auto", "never" or the folder of a checkpoint, got {resume!r}')
         return Path(resume), read_state(Path(resume), mesh=mesh)
     if resume == "auto":
         if checkpoints is None:

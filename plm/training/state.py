@@ -182,7 +182,16 @@ def _read(folder: Path, mesh: DeviceMesh | None) -> Tree:
 def _trouble_named(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ConfigError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (
+        OSError,
+        ConfigError,
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise CheckpointError(f"{folder}: not a whole checkpoint: {error}") from error
 
 

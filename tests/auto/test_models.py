@@ -202,3 +202,12 @@ def test_a_place_that_is_not_there_is_named() -> None:
         plm.AutoModel.from_pretrained("./nowhere")
     with pytest.raises(CheckpointError, match="nowhere: no such file or folder"):
         plm.AutoModel.from_pretrained(Path("nowhere"))
+
+
+def test_a_head_that_the_family_does_not_have_explains_options_that_it_does_not_know(tmp_path: Path) -> None:
+    class Choices(plm.AutoModel):
+        heads = ("multiple_choice_with_lm",)
+
+    save_model(tiny_model("bert"), tmp_path)
+    with pytest.raises(ConfigError, match="bert has no head 'multiple_choice_with_lm'"):
+        Choices.from_pretrained(tmp_path, summary_dropout=0.1)

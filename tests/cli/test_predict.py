@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import plm as package
-from plm.runs.prediction import predict
-from plm.tasks import Classification, MultipleChoice, Tagging
+from plm.runs import RunConfig, TaskData, predict, train
+from plm.tasks import Classification, Gpt1Classification, MultipleChoice, Tagging
 from plm.tasks.saving import SavedTask, save_tasks
+from plm.training import TrainingConfig
 from tests.cli.conftest import Plm
 from tests.tiny_folders import tiny_folder, write_rows
 
@@ -162,3 +163,40 @@ def test_what_cannot_be_read_is_refused(
     result = plm("predict", classifier, *arguments, input=text)
     assert result.exit_code == status
     assert word in result.stderr
+
+
+def test_a_folder_for_the_answers_that_is_not_there_is_noticed_first(plm: Plm, tmp_path: Path) -> None:
+    result = plm("predict", tmp_path / "no-model", "x", "--output", tmp_path / "nowhere" / "answers.jsonl")
+    assert result.exit_code == 2
+    assert "there is no folder" in result.stderr
+
+
+def test_one_of_several_tasks_of_a_kind_reads_its_file_as_in_training(plm: Plm, tmp_path: Path) -> None:
+    for split in ("mood", "colour"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "seq.in").write_text("good film\nred book\n")
+        (tmp_path / split / "label").write_text("a\nb\n")
+    start = tiny_folder(tmp_path / "start", "bert")
+    tasks = {
+        name: TaskData(task=Classification(), train=str(tmp_path / name), dev=str(tmp_path / name), batch_size=2)
+        for name in ("mood", "colour")
+    }
+    out = tmp_path / "out"
+    training = TrainingConfig(max_steps=1)
+    train(RunConfig(model=str(start), output_dir=str(out), tasks=tasks, log_to=(), training=training))
+    result = plm("predict", out, "--task", "colour", "--file", tmp_path / "mood")
+    assert result.exit_code == 0, result.stderr
+    assert rows(result.stdout) == predict(out, tmp_path / "mood", task="colour").records
+
+
+def test_gpt1s_own_classifiers_are_asked_about_texts(plm: Plm, tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "t.tsv", [("label", "text"), ("a", "good film"), ("b", "bad day")])
+    start = tiny_folder(tmp_path / "start", "openai-gpt")
+    data = TaskData(task=Gpt1Classification(), train=str(file), dev=str(file))
+    out = tmp_path / "out"
+    training = TrainingConfig(max_steps=1)
+    train(RunConfig(model=str(start), output_dir=str(out), task=data, log_to=(), training=training))
+    for arguments in (["good film"], ["--file", file]):
+        result = plm("predict", out, *arguments)
+        assert result.exit_code == 0, result.stderr
+        assert rows(result.stdout)[0]["label"] in ("a", "b")

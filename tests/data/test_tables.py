@@ -188,3 +188,8 @@ def test_a_real_archive_is_read_whole() -> None:
         cells["label"] for _, cells in read_rows(shared_data("imdb", "train_rest_20k.tsv.xz"), {"label": "label"})
     ]
     assert (labels.count("0"), labels.count("1")) == (10000, 10000)
+
+
+def test_a_folder_in_place_of_a_file_is_not_its_own_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be read: Is a directory$"):
+        list(read_lines(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,12 @@ def test_a_file_may_lack_the_column_of_labels(tmp_path: Path) -> None:
     (tmp_path / "other.tsv").write_text("title\nx\n")
     with pytest.raises(DataError, match="column"):
         predict(out, tmp_path / "other.tsv")
+
+
+def test_labels_that_are_not_those_of_the_model_are_refused(tagger: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tagger, tmp_path / "changed")
+    tables = json.loads((folder / "tasks.json").read_text())
+    tables["task"]["labels"].append("B-Z")
+    (folder / "tasks.json").write_text(json.dumps(tables))
+    with pytest.raises(CheckpointError, match=r"gives the task 'task' the labels O, .*config.json .*put it back"):
+        predict(folder, tagger.parent / "train.txt", device="cpu")

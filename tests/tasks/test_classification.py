@@ -11,7 +11,7 @@ import torch
 
 from plm.config import from_dict
 from plm.data import Example
-from plm.errors import DataError, UnknownNameError
+from plm.errors import ConfigError, DataError, UnknownNameError
 from plm.tasks import TASKS, Classification
 from plm.tasks.glue import glue_task
 from tests.tiny_folders import write_rows
@@ -110,3 +110,11 @@ def test_unknown_glue_tasks_are_named_with_the_nearest() -> None:
     assert glue_task("sts-b").problem_type == "regression"
     with pytest.raises(UnknownNameError, match="did you mean 'mrpc'"):
         glue_task("mrcp")
+
+
+def test_labels_that_stand_twice_or_occur_nowhere_are_refused() -> None:
+    with pytest.raises(ConfigError, match="labels: 'a' stands there twice"):
+        Classification(labels=("a", "b", "a"))
+    strange = Example(id="1", text="t", pair=None, label="x", line=1)
+    with pytest.raises(DataError, match=r"dev.tsv: none of the labels is one of a, b"):
+        Classification(labels=("a", "b"), unknown_labels="miss").check([strange], source="dev.tsv")

@@ -216,3 +216,8 @@ def test_real_chinese_texts_are_masked_at_the_right_rate() -> None:
     features = task.encode(examples, tokenizer, max_length=64)
     share = np.mean([float((batch_of(task, [f])["labels"] != -100).sum()) / (len(f.input_ids) - 2) for f in features])
     assert 0.13 < share < 0.25
+
+
+def test_texts_without_a_known_word_are_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(DataError, match=r"strange\.txt: the vocabulary knows none of its words"):
+        MaskedLm().encode([TextLine("qqq zzz", 1)], tokenizer, max_length=8, source="strange.txt")

@@ -135,3 +135,11 @@ def test_the_recipe_reads_lcqmc() -> None:
     examples = task.read(shared_data("pair_zh", "lcqmc_dev.tsv"))
     task.check(examples)
     assert len(examples) == 1107
+
+
+def test_single_pairs_are_counted_by_class() -> None:
+    pairs = [
+        Candidate(id=str(n), query="q", text="t", label=label, group="q", line=n) for n, label in enumerate((0, 1, 0))
+    ]
+    assert Matching(strategy="pointwise").class_counts(pairs) == [2, 1]
+    assert Matching().class_counts(pairs) is None

@@ -367,3 +367,21 @@ def test_recipes_fit_the_real_files_and_lose_no_word(recipe: str, labels: int, t
     assert set(task.score(examples, gold).values()) == {1.0}
     assert all(e.text[one.start : one.end] == one.text for e, tagged in zip(examples, gold, strict=True)
                for one in tagged.entities)  # fmt: skip
+
+
+def test_words_are_counted_by_class_once_each() -> None:
+    task = Tagging(scheme="bio", labels=("O", "B-x", "I-x"), unknown_tags="miss")
+    sentences = [
+        TaggedText(id="1", line=1, text="a b c", words=("a", "b", "c"), starts=(0, 2, 4), tags=tags)
+        for tags in (("O", "B-x", "O"), ("B-y", "O", "B-x"))
+    ]
+    assert task.class_counts(sentences) == [3, 2, 0]
+    assert dataclasses.replace(task, decoder="crf").class_counts(sentences) is None
+
+
+def test_labels_that_stand_twice_or_occur_nowhere_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="labels: 'O' stands there twice"):
+        Tagging(labels=("O", "B-x", "O"))
+    sentence = TaggedText(id="1", line=1, text="a", words=("a",), starts=(0,), tags=("B-y",))
+    with pytest.raises(DataError, match=r"dev.txt: none of the tags is one of O, B-x"):
+        Tagging(scheme="bio", labels=("O", "B-x"), unknown_tags="miss").check([sentence], source="dev.txt")

@@ -42,7 +42,8 @@ from plm.training.schedules import Phase
         ),
         ({"label_smoothing": 1.0}, "label_smoothing: expected a probability"),
         ({"focal_gamma": -1.0}, "focal_gamma: expected 0 or a positive number"),
-        ({"class_weights": (1.0, -1.0)}, r"class_weights: expected numbers from 0 up, got \[1.0, -1.0\]"),
+        ({"class_weights": (1.0, -1.0)}, r"class_weights: expected numbers from 0 up, not all 0, got \[1.0, -1.0\]"),
+        ({"class_weights": (0.0, 0.0)}, "class_weights: expected numbers from 0 up, not all 0"),
         (
             {"lr_phases": (Phase(max_steps=3, learning_rate=1.0),)},
             "lr_phases: they last 3 updates; set max_steps",

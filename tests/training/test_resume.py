@@ -20,7 +20,7 @@ import torch
 from plm.errors import CheckpointError, TrainingError
 from plm.training import OPTIMIZERS, Batch, Callback, ExponentialAverage, Record, Run, Trainer, state
 from plm.training.parts import BestWeights, RandomStates, UpdaterState
-from plm.training.resume import MAY_CHANGE
+from plm.training.resume import MAY_CHANGE, find_state
 from plm.training.window import Window
 from tests.tiny_models import tiny_model
 from tests.training.resumable import (
@@ -418,3 +418,8 @@ def test_places_to_save_to_are_asked_for(tmp_path: Path) -> None:
     bare = settings(save_strategy="no", save_steps=None)
     with pytest.raises(TrainingError, match="no output_dir to look into"):
         Trainer(tried.model, bare, batches=tried.batches, evaluate=tried.evaluate, callbacks=()).train()
+
+
+def test_what_is_no_folder_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match='resume: expected "auto", "never" or the folder of a checkpoint, got'):
+        find_state(str(tmp_path / "yes"), None, is_saving=False)

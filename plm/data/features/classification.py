@@ -53,10 +53,12 @@ def encode_examples(
     max_length: tokens at most, special ones included; longer texts are cut.
     source: the file of the examples, for messages. chunk_size: texts that the tokenizer gets at a time.
     Shows a progress bar on a terminal after two seconds.
-    Raises DataError for labels that do not fit, or when only some have a pair.
+    Raises DataError for labels that do not fit, or when only some have a pair; ConfigError for a max_length that leaves
+    nothing of the texts.
     """
     if max_length < 1:
         raise ConfigError(f"max_length: expected a positive number of tokens, got {max_length}")
+    require_room(tokenizer, max_length, pairs=any(example.pair is not None for example in examples))
     targets = [None] * len(examples) if labels is None else labels.encode(examples, source=source)
     features: list[Feature] = []
     with tqdm(total=len(examples), desc="encoding", unit="text", disable=None, delay=2, leave=False) as bar:
@@ -69,6 +71,16 @@ def encode_examples(
                 features.append(Feature(row, types[offset] if types else None, targets[index], index))
             bar.update(len(chunk))
     return features
+
+
+def require_room(tokenizer: TextEncoder, max_length: int, *, pairs: bool) -> None:
+    """Raise ConfigError when max_length is taken by special tokens alone. pairs: True = those around two texts."""
+    (specials,), _ = tokenizer.encode_batch_ids([""], [""] if pairs else None)
+    needed = len(specials) + (2 if pairs else 1)
+    if max_length < needed:
+        raise ConfigError(
+            f"max_length: expected at least {needed} tokens, {len(specials)} of them special, got {max_length}"
+        )
 
 
 def _pairs(examples: Sequence[Example], source: str) -> list[str] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from plm.data.candidates import Candidate, group_candidates
+from plm.data.features.classification import require_room
 from plm.data.features.rows import RowsFeature
 from plm.errors import ConfigError
 from plm.tokenizers import Tokenizer
@@ -38,6 +39,7 @@ def encode_candidates(
     """
     if side_by_side < 1:
         raise ConfigError(f"side_by_side: expected a positive integer, got {side_by_side}")
+    require_room(tokenizer, max_length, pairs=True)
     ids: list[list[int]] = []
     types: list[list[int]] = []
     with tqdm(total=len(candidates), desc="encoding", unit="pair", disable=None, delay=2, leave=False) as bar:

@@ -123,8 +123,9 @@ def _room(question: Question, available: int, taken: int) -> int:
     """Tokens left for the context in a window that has so many besides special ones."""
     if available <= taken:
         raise ConfigError(
-            f"max_length leaves {available} tokens for question {question.id!r} and its context, and the question "
-            f"takes {taken}; take a larger max_length, or max_query_length below {available}"
+            f"max_length leaves {max(0, available)} tokens for question {question.id!r} and its context, and the "
+            f"question takes {taken}; take a larger max_length"
+            + (f", or max_query_length below {available}" if available > 1 else "")
         )
     return available - taken
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from plm.auto.tokenizer import AutoTokenizer
 from plm.data.features.classification import encode_examples
 from plm.data.labels import LabelSet
 from plm.data.readers import Example
@@ -38,7 +39,7 @@ def test_features_keep_order_across_chunks() -> None:
     features = encode_examples(examples(*"abcde"), tokenizer, labels=None, max_length=8, chunk_size=2)
     assert [feature.input_ids for feature in features] == [[ord(letter)] for letter in "abcde"]
     assert [feature.index for feature in features] == [0, 1, 2, 3, 4]
-    assert tokenizer.calls == [2, 2, 1]
+    assert tokenizer.calls[1:] == [2, 2, 1]  # the first asks for the special tokens
 
 
 def test_labels_become_targets_or_stay_out() -> None:
@@ -73,3 +74,12 @@ def test_a_lonely_text_among_pairs_is_refused() -> None:
 def test_bad_labels_name_file_and_line() -> None:
     with pytest.raises(DataError, match=r"dev.tsv, line 1: unknown label 'c'"):
         encode_examples(examples("x", label="c"), Letters(), labels=LabelSet(("a",)), max_length=8, source="dev.tsv")
+
+
+def test_a_length_for_special_tokens_alone_is_refused() -> None:
+    tokenizer = AutoTokenizer.from_pretrained("plm/tiny-en")
+    assert len(encode_examples(examples("film"), tokenizer, labels=None, max_length=3)[0].input_ids) == 3
+    with pytest.raises(ConfigError, match="at least 3 tokens, 2 of them special, got 2"):
+        encode_examples(examples("film"), tokenizer, labels=None, max_length=2)
+    with pytest.raises(ConfigError, match="at least 5 tokens, 3 of them special, got 4"):
+        encode_examples(examples("film", pair="book"), tokenizer, labels=None, max_length=4)

@@ -161,6 +161,7 @@ def test_blank_questions_and_contexts_without_tokens_have_one_window() -> None:
         ({"max_length": 0}, "max_length: expected a positive number of tokens, got 0"),
         ({"doc_stride": 0}, "doc_stride: expected a positive"),
         ({"max_query_length": -1}, "max_query_length: expected a positive"),
+        ({"max_length": 2}, "max_length leaves 0 tokens for question 'q' and its context.*take a larger max_length$"),
         ({"max_length": 7}, "max_length leaves 4 tokens for question 'q' and its context, and the question takes 4"),
     ],
 )
