@@ -87,7 +87,6 @@ class Tagging(Task[TaggedText, TagFeature, TokenScores, Tagged]):
             raise ConfigError(f"decoder: {self.decoder!r} is not one of {', '.join(map(repr, _HEADS))}")
         if self.decoder == "crf" and self.label_all_pieces:
             raise ConfigError("label_all_pieces: a CRF judges sequences of words, not of pieces; give one of the two")
-        require_distinct(self, "labels")
         if self.overlap < 0:
             raise ConfigError(f"overlap: expected 0 or more tokens, got {self.overlap}")
         if self.learned_scheme is not None and "none" in (self.scheme, self.learned_scheme):
@@ -137,6 +136,7 @@ class Tagging(Task[TaggedText, TagFeature, TokenScores, Tagged]):
             joiner = usual_joiner([word for example in examples for word in example.words])
         task = dataclasses.replace(self, scheme=scheme, joiner=joiner)
         if self.labels is not None:
+            require_distinct(self, "labels")  # not in models of others, where several classes may mean O
             return task
         labels = sort_tags(chain.from_iterable(task._learned_tags(example, source) for example in examples))
         if len(labels) < 2:

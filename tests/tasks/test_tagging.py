@@ -380,8 +380,8 @@ def test_words_are_counted_by_class_once_each() -> None:
 
 
 def test_labels_that_stand_twice_or_occur_nowhere_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="labels: 'O' stands there twice"):
-        Tagging(labels=("O", "B-x", "O"))
     sentence = TaggedText(id="1", line=1, text="a", words=("a",), starts=(0,), tags=("B-y",))
+    with pytest.raises(ConfigError, match="labels: 'O' stands there twice"):
+        Tagging(labels=("O", "B-x", "O")).learned([sentence])
     with pytest.raises(DataError, match=r"dev.txt: none of the tags is one of O, B-x"):
         Tagging(scheme="bio", labels=("O", "B-x"), unknown_tags="miss").check([sentence], source="dev.txt")

@@ -407,7 +407,7 @@ def test_an_older_checkpoint_can_be_named_and_what_came_after_it_makes_room(tmp_
     names = sorted(path.name for path in older.parent.iterdir())
     assert names == ["update-00000003", "update-00000006", "update-00000009"]
     assert_same(expected, in_parts(tmp_path, {"keep_checkpoints": 9}))
-    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+    with pytest.raises(TrainingError, match='expected "auto", "never" or the folder of a checkpoint'):
         trainer(tmp_path, settings()).train(resume=tmp_path / "checkpoints" / "update-99999999")
 
 
