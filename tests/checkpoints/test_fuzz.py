@@ -106,7 +106,7 @@ def check(folder: Path) -> None:
         else:
             assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
             assert model(torch.tensor([[1, 2]])).logits.shape == (1, model.config.num_labels)
-    assert time.process_time() - start < 20  # seconds of the processor; what never ends takes more
+    assert time.process_time() - start < 2
 
 
 def damaged(folder: Path, victim: Path, content: bytes) -> None:

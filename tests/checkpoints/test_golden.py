@@ -125,7 +125,7 @@ def test_hostile_and_damaged_files_are_refused(
             tokenizer = plm.AutoTokenizer.from_pretrained(folder) if (folder / "vocab.txt").is_file() else None
         except plm.PlmError as error:
             caught = error
-    assert time.process_time() - started < 20, "refusing took long"
+    assert time.process_time() - started < 5, "refusing took long"
     markers = list(tmp_path.rglob("PLM_ADVERSARIAL_*"))
     assert not markers, f"code of the file was run: {markers}"
     expect = case["expect"]

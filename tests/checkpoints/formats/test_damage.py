@@ -39,7 +39,7 @@ def test_damaged_files_give_tensors_or_a_checkpoint_error(sample: str, tmp_path:
         victim.write_bytes(edited(sound[victim], edits))
         start = time.process_time()
         problem = _problem(container, entry)
-        assert time.process_time() - start < 20  # seconds of the processor; what never ends takes more
+        assert time.process_time() - start < 1
         assert problem is None or str(tmp_path) in problem
         container.accepts(entry)
         victim.write_bytes(sound[victim])

@@ -76,7 +76,7 @@ def test_an_object_header_that_continues_in_itself_ends(tmp_path: Path) -> None:
     start = time.process_time()
     with pytest.raises(CheckpointError):
         read(tmp_path / "x.h5")
-    assert time.process_time() - start < 20  # seconds of the processor; what never ends takes more
+    assert time.process_time() - start < 1
 
 
 def test_the_usual_name_comes_first(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_calls_that_ask_for_memory_get_none(call: Calls, zipped: bool, tmp_path:
     start = time.process_time()
     with pytest.raises(CheckpointError, match=r"bytearray|claims \d+ bytes|not a valid PyTorch file"):
         read(file)
-    assert time.process_time() - start < 20  # seconds of the processor; what never ends takes more
+    assert time.process_time() - start < 1
 
 
 def test_plain_containers_beside_the_weights_do_no_harm(tmp_path: Path) -> None:
