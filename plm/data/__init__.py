@@ -12,7 +12,7 @@ from plm.data.glue import GLUE_TASKS, GlueTask
 from plm.data.labels import LabelSet, Target, check_labels, collect_labels
 from plm.data.masking import Masking
 from plm.data.mixture import Mixing, Mixture
-from plm.data.plan import BatchPlan, batches_by_count, batches_by_tokens, permutation
+from plm.data.plan import Batching, BatchPlan, batches_by_count, batches_by_tokens, permutation
 from plm.data.predictions import score_predictions
 from plm.data.readers import Columns, Example, read_examples, read_parallel
 from plm.data.squad import Question, read_questions
@@ -25,6 +25,7 @@ __all__ = [
     "SCHEMES",
     "BatchPlan",
     "Batches",
+    "Batching",
     "Choice",
     "ChoiceColumns",
     "Columns",

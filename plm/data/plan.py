@@ -41,14 +41,15 @@ class BatchPlan:
 
 
 def batches_by_count(
-    lengths: Sequence[int] | Indexes, *, batch_size: int, seed: int | None = None, epoch: int = 0, window: int = 32
+    lengths: Sequence[int] | Indexes, *, batch_size: int, seed: int | None = None, epoch: int = 0, window: int = 1
 ) -> BatchPlan:
     """Batches of `batch_size` examples; one of them may be smaller.
 
     seed: None = no shuffling: all examples by falling length, which pads least and meets the largest batch first.
     window: shuffled examples are sorted by length inside windows of this many batches, then the batches of a window are
-        shuffled; 1 = batches are drawn without regard to length. With window = gradient_accumulation_steps an update
-        sees the same examples as with window = 1, so that sorting changes nothing but the time.
+        shuffled; 1 = batches are drawn without regard to length, as a mean over tokens wants it: a batch of short texts
+        would make each of their tokens count for more. With window = gradient_accumulation_steps an update sees the
+        same examples as with window = 1, so that sorting changes nothing but the time.
     Raises ConfigError for sizes below 1, DataError without examples.
     """
     _require_at_least_one(batch_size=batch_size, window=window)
@@ -84,13 +85,23 @@ def batches_by_tokens(
     return BatchPlan(sizes, tuple(batches))
 
 
-def plan_epoch(
-    lengths: Sequence[int] | Indexes, *, batch_size: int, tokens_per_batch: int | None, seed: int | None, epoch: int = 0
-) -> BatchPlan:
-    """The batches that a config asks for: of tokens_per_batch positions or, if that is None, of batch_size examples."""
-    if tokens_per_batch is None:
-        return batches_by_count(lengths, batch_size=batch_size, seed=seed, epoch=epoch)
-    return batches_by_tokens(lengths, max_tokens=tokens_per_batch, seed=seed, epoch=epoch)
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How shuffled examples become batches, as a config says it.
+
+    batch_size: examples of a batch. tokens_per_batch: positions of a batch, in place of batch_size, as in
+    batches_by_tokens. bucket_batches: the window of batches_by_count.
+    """
+
+    batch_size: int = 32
+    tokens_per_batch: int | None = None
+    bucket_batches: int = 1
+
+    def plan(self, lengths: Sequence[int] | Indexes, *, seed: int | None, epoch: int = 0) -> BatchPlan:
+        """The batches of one epoch."""
+        if self.tokens_per_batch is not None:
+            return batches_by_tokens(lengths, max_tokens=self.tokens_per_batch, seed=seed, epoch=epoch)
+        return batches_by_count(lengths, batch_size=self.batch_size, seed=seed, epoch=epoch, window=self.bucket_batches)
 
 
 def permutation(count: int, *, seed: int, epoch: int) -> Indexes:

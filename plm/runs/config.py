@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from plm.blocks.lora import LoraConfig
 from plm.config import from_dict, read_json, read_toml, require_positive
+from plm.data import Batching
 from plm.data.mixture import Mixing
 from plm.errors import ConfigError
 from plm.tasks import AnyTask
@@ -32,7 +33,9 @@ class TaskData:
     train, dev, test: files or folders, as the task reads them; the best weights are those that do best on dev; test is
         scored once, with them.
     max_length: tokens of a text; None = 128, or what the model takes if that is less.
-    batch_size: features in a batch.
+    batch_size: features in a batch. tokens_per_batch: positions in a batch, in place of batch_size: as many texts of
+        similar length as fit. bucket_batches: sort the features of so many batches by length before they are cut; 1 =
+        batches are drawn without regard to length.
 
     Among several tasks:
     loss_weight: how much its loss counts. learning_rate: of its head; None = that of the run.
@@ -47,21 +50,33 @@ class TaskData:
     test: str | None = None
     max_length: int | None = None
     batch_size: int = 32
+    tokens_per_batch: int | None = None
+    bucket_batches: int = 1
     loss_weight: float = 1.0
     learning_rate: float | None = None
     auxiliary: bool = False
     shared_head: str | None = None
 
     def __post_init__(self) -> None:
-        require_positive(self, "batch_size")
+        require_positive(self, "batch_size", "bucket_batches")
         for name in ("loss_weight", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
                 raise ConfigError(f"{name}: expected a positive number, got {value}")
         if self.dev is None and not self.auxiliary:
             raise ConfigError("missing field 'dev': a file to evaluate on; only auxiliary tasks do without")
-        if self.max_length is not None:
-            require_positive(self, "max_length")
+        for name in ("max_length", "tokens_per_batch"):
+            if getattr(self, name) is not None:
+                require_positive(self, name)
+        if self.tokens_per_batch is not None and self.bucket_batches > 1:
+            raise ConfigError("bucket_batches: batches by tokens_per_batch are made of similar lengths anyway")
+
+    @property
+    def batching(self) -> Batching:
+        """How features become batches."""
+        return Batching(
+            batch_size=self.batch_size, tokens_per_batch=self.tokens_per_batch, bucket_batches=self.bucket_batches
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str = "config") -> TaskData:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from plm.auto.model import PretrainedModel
-from plm.data import Batches, batches_by_count
+from plm.data import Batches, Batching
 from plm.data.cache import cached, fingerprint
 from plm.data.parallel import parallel_chunks
 from plm.errors import ConfigError
@@ -38,18 +38,18 @@ class Encoder:
     task: AnyTask
     tokenizer: Tokenizer
     max_length: int
-    batch_size: int
+    batching: Batching
     workers: int = 0
     cache: str | None = None
 
     def __call__(self, split: Split, *, seed: int | None) -> Encoded:
-        """Features and batches of similar lengths. seed: of their order; None = always the same order."""
+        """Features and batches. seed: of their order; None = always the same order."""
         assert self.tokenizer.pad_token_id is not None, "starting_point adds one"
         features = self._kept(split)
         lengths = [self.task.length(feature) for feature in features]
         batches = Batches(
             features,
-            plan=lambda epoch: batches_by_count(lengths, batch_size=self.batch_size, seed=seed, epoch=epoch),
+            plan=lambda epoch: self.batching.plan(lengths, seed=seed, epoch=epoch),
             collate=partial(self.task.collate, pad_token_id=self.tokenizer.pad_token_id),
             vary=None if seed is None else self.task.vary,
         )

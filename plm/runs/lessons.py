@@ -130,7 +130,7 @@ def _encoder(config: RunConfig, prepared: Prepared, model: PretrainedModel, toke
         prepared.task,
         tokenizer,
         max_length=text_length(prepared.data.max_length, model, tokenizer),
-        batch_size=prepared.data.batch_size,
+        batching=prepared.data.batching,
         workers=config.workers,
         cache=config.feature_cache,
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plm.data.plan import BatchPlan, batches_by_count, batches_by_tokens, permutation, plan_epoch
+from plm.data.plan import Batching, BatchPlan, batches_by_count, batches_by_tokens, permutation
 from plm.errors import ConfigError, DataError
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=200)
@@ -48,12 +48,14 @@ def test_by_tokens_holds_every_example_once_and_keeps_the_budget(
     assert all(len(batch) * max(lengths[index] for index in batch) <= max_tokens for batch in plan)
 
 
-@pytest.mark.parametrize("tokens_per_batch", [None, 1024])
-def test_order_depends_on_seed_and_epoch_alone(tokens_per_batch: int | None) -> None:
+@pytest.mark.parametrize(
+    "batching", [Batching(batch_size=8), Batching(batch_size=8, bucket_batches=4), Batching(tokens_per_batch=1024)]
+)
+def test_order_depends_on_seed_and_epoch_alone(batching: Batching) -> None:
     lengths = skewed_lengths(300)
 
     def order(seed: int, epoch: int) -> list[list[int]]:
-        return as_lists(plan_epoch(lengths, batch_size=8, tokens_per_batch=tokens_per_batch, seed=seed, epoch=epoch))
+        return as_lists(batching.plan(lengths, seed=seed, epoch=epoch))
 
     assert order(1, 0) == order(1, 0)
     assert order(1, 0) != order(1, 1)
@@ -62,9 +64,9 @@ def test_order_depends_on_seed_and_epoch_alone(tokens_per_batch: int | None) -> 
 
 def test_a_config_says_examples_or_tokens() -> None:
     lengths = skewed_lengths(300)
-    by_count = plan_epoch(lengths, batch_size=8, tokens_per_batch=None, seed=1, epoch=2)
-    by_tokens = plan_epoch(lengths, batch_size=8, tokens_per_batch=1024, seed=1, epoch=2)
-    assert as_lists(by_count) == as_lists(batches_by_count(lengths, batch_size=8, seed=1, epoch=2))
+    by_count = Batching(batch_size=8, bucket_batches=4).plan(lengths, seed=1, epoch=2)
+    by_tokens = Batching(tokens_per_batch=1024).plan(lengths, seed=1, epoch=2)
+    assert as_lists(by_count) == as_lists(batches_by_count(lengths, batch_size=8, seed=1, epoch=2, window=4))
     assert as_lists(by_tokens) == as_lists(batches_by_tokens(lengths, max_tokens=1024, seed=1, epoch=2))
 
 
@@ -81,7 +83,7 @@ def test_without_seed_examples_come_by_falling_length() -> None:
 def test_bucketing_leaves_little_padding() -> None:
     lengths = skewed_lengths()
     random = batches_by_count(lengths, batch_size=32, seed=0, window=1).padding_share
-    bucketed = batches_by_count(lengths, batch_size=32, seed=0).padding_share
+    bucketed = batches_by_count(lengths, batch_size=32, seed=0, window=32).padding_share
     by_tokens = batches_by_tokens(lengths, max_tokens=4096, seed=0).padding_share
     assert random > 0.6
     assert bucketed < 0.15
@@ -104,7 +106,7 @@ def test_a_window_of_one_update_changes_no_update() -> None:
 
 
 def test_batches_do_not_come_by_length_when_shuffled() -> None:
-    plan = batches_by_count(skewed_lengths(), batch_size=32, seed=0)
+    plan = batches_by_count(skewed_lengths(), batch_size=32, seed=0, window=32)
     longest = [int(plan.lengths[batch].max()) for batch in plan]
     assert longest != sorted(longest)
     assert longest != sorted(longest, reverse=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import plm
-from plm.data import parallel
+from plm.data import Batching, parallel
 from plm.errors import ConfigError, DataError
 from plm.runs.encoding import Encoder, text_length
 from plm.runs.preparation import Split
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 def encoder(folder: Path, task: AnyTask, **options: Any) -> Encoder:
     tokenizer = plm.AutoTokenizer.from_pretrained(folder)
-    return Encoder(task, tokenizer, max_length=16, batch_size=4, **options)
+    return Encoder(task, tokenizer, max_length=16, batching=Batching(batch_size=4), **options)
 
 
 def classified(tmp_path: Path) -> tuple[AnyTask, Split]:
