@@ -1,11 +1,12 @@
 """Fine-tuning on real tasks: quality and speed of plm's Trainer and of transformers', side by side in one run.
 
     python -m benchmarks finetune --model FOLDER --data FOLDER [--tasks sst2,cola] [--seeds 1,2,3] [--examples 2000]
-        [--epochs 2] [--precision bf16] [--peer-precision fp32] [--threads 2]
+        [--epochs 2] [--dropout 0] [--precision bf16] [--peer-precision fp32] [--threads 2]
 
-Same starting weights, token ids, hyper-parameters and seeds; default batches on both sides. A line for each task:
-means and spread of the scores (points) over the seeds, how many examples a second, their ratio by the wall and in CPU
-seconds (which other programs on the machine disturb less), and how far the loss curves are apart (nats).
+Same starting weights, token ids, random batches, hyper-parameters and seeds on both sides; without dropout, the same
+training. A line for each task: means and spread of the scores (points) over the seeds, how many examples a second,
+their ratio by the wall and in CPU seconds (which other programs on the machine disturb less), and how far the loss
+curves are apart (nats).
 The model is a checkpoint that both read, such as MiniLM-L6-H384-uncased. Needs transformers and accelerate.
 """
 
@@ -51,7 +52,7 @@ def compare(material: Material, options: argparse.Namespace) -> dict[str, Any]:
         eval_strategy="no",
         log_every=1,
     )
-    contest = Contest(material, options.model, config, options.batch_size)
+    contest = Contest(material, options.model, options.batch_size, options.dropout)
 
     def ours(seed: int) -> Outcome:
         return contest.train_plm(contest.start(seed), dataclasses.replace(config, seed=seed))
@@ -69,6 +70,7 @@ def compare(material: Material, options: argparse.Namespace) -> dict[str, Any]:
         "seeds": options.seeds,
         "examples": len(contest.features),
         "epochs": options.epochs,
+        "dropout": options.dropout,
         "metric": outcomes["plm"][0].metric,
         **{name: _summary(runs) for name, runs in outcomes.items()},
         "score_difference": round(_mean(outcomes["plm"]) - _mean(outcomes["transformers"]), 2),
@@ -111,6 +113,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--dropout", type=float, help="of both sides, instead of the model's")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--peer-precision", choices=("fp32", "bf16"), help="as --precision unless given")
     parser.add_argument("--threads", type=int, default=2)

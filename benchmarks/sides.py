@@ -1,21 +1,23 @@
 """The same training on both sides of `benchmarks.finetune`: with plm's Trainer and with that of transformers.
 
-Both start from the same weights, head included, and read the same token ids; metrics come from the same code. Each
-side batches, shuffles, pads and draws dropout in its own default way.
+Both start from the same weights, head included, and read the same token ids in the same batches, drawn at random; the
+metrics come from the same code. Each side pads and draws dropout in its own default way.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import Sampler
 
 from benchmarks.recipes import Material
 from plm.auto.models import AutoModel
@@ -68,14 +70,27 @@ class _Timer(Callback):
         self.clock.tick()
 
 
+class _Order(Sampler[int]):
+    """The examples in the order in which batches hold them, epoch after epoch."""
+
+    def __init__(self, batches: Batches[Any]) -> None:
+        self.batches, self.epochs = batches, count()
+
+    def __len__(self) -> int:
+        return len(self.batches.features)
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(batch.tolist() for batch in self.batches.epoch(next(self.epochs)).plan)
+
+
 @dataclass(frozen=True)
 class Contest:
-    """One task for both sides. model: a folder that plm and transformers read. config: all but the seed."""
+    """One task for both sides. model: a folder that plm and transformers read. dropout: None = as its config says."""
 
     material: Material
     model: str
-    config: TrainingConfig
     batch_size: int
+    dropout: float | None = None
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -100,8 +115,10 @@ class Contest:
             heads = (task.head,)
 
         torch.manual_seed(seed)
-        pad_token_id = self.tokenizer.pad_token_id
-        return AutoModelForTask.from_pretrained(self.model, pad_token_id=pad_token_id, **task.model_options())
+        options = {"pad_token_id": self.tokenizer.pad_token_id, **task.model_options()}
+        if self.dropout is not None:
+            options |= dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), self.dropout)
+        return AutoModelForTask.from_pretrained(self.model, **options)
 
     def train_plm(self, model: Any, config: TrainingConfig) -> Outcome:
         """With plm.training.Trainer, batches as plm's runs make them."""
@@ -113,10 +130,14 @@ class Contest:
         return self._outcome(clock, losses, self._score(model))
 
     def train_peer(self, folder: Path, config: TrainingConfig) -> Outcome:
-        """With transformers.Trainer, its default batches and collator, from weights that plm has saved."""
+        """With transformers.Trainer and its default collator, from weights that plm has saved."""
         import transformers
 
-        clock = Clock()
+        clock, order = Clock(), _Order(self._batches(self.features, seed=config.seed))
+
+        class SameOrder(transformers.Trainer):  # type: ignore[misc]
+            def _get_train_sampler(self, *_: Any) -> _Order:
+                return order
 
         class Listener(transformers.TrainerCallback):  # type: ignore[misc]
             losses: list[float] = []  # noqa: RUF012  (one of this class is made)
@@ -132,7 +153,7 @@ class Contest:
         model = getattr(transformers, self.material.recipe.peer).from_pretrained(folder)
         is_tagger = "TokenClassification" in self.material.recipe.peer
         with tempfile.TemporaryDirectory() as output_dir:
-            trainer = transformers.Trainer(
+            trainer = SameOrder(
                 model=model,
                 args=_arguments(config, output_dir, batch_size=self.batch_size),
                 train_dataset=self._rows(),
