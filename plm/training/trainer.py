@@ -18,6 +18,7 @@ from plm.training.config import TrainingConfig
 from plm.training.course import Course, Group, TrainingBatches
 from plm.training.distributed import Processes, join
 from plm.training.ema import ExponentialAverage
+from plm.training.heap import freed_memory_kept
 from plm.training.interrupt import REASONS, CutShort, Interrupt
 from plm.training.memory import memory_errors_explained
 from plm.training.parts import BestWeights, RandomStates, UpdaterState
@@ -85,7 +86,8 @@ class Trainer:
         """
         self._prepare()
         run = self.run
-        with random_state_kept(self.updater.device), Interrupt() as interrupt:
+        device = self.updater.device
+        with random_state_kept(device), freed_memory_kept(device), Interrupt() as interrupt:
             saved = self._restore(str(resume or self.config.resume))
             self.callbacks.on_start(run)
             if saved is not None:
