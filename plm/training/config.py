@@ -16,6 +16,7 @@ from plm.training.schedules import SCHEDULES, Phase, rate_in_phases, schedule
 
 # Other names that users bring along: those of transformers, and what everybody types.
 OTHER_NAMES = {
+    "dataloader_num_workers": "batch_workers",
     "evaluation_strategy": "eval_strategy",
     "label_smoothing_factor": "label_smoothing",
     "load_best_model_at_end": "load_best",
@@ -61,6 +62,8 @@ class TrainingConfig:
     parallel: how several processes, started by torchrun, share the work; without them it changes nothing. "ddp": each
         has the whole model. "fsdp": each has a part of weights, gradients and moments, for models that are too large
         otherwise; batches are then cut by rows.
+    batch_workers: processes that make batches while the model is updated, in each process that trains; 0 = none, which
+        is best on CPUs. The batches are the same ones. Not on Windows.
     seed: of dropout; the order of the data belongs to the batches.
     eval_strategy: evaluate after every epoch, after every eval_steps updates, or never; also at the end unless "no".
     metric_for_best: which result of the evaluation names the best weights; None = its first.
@@ -111,6 +114,7 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     torch_compile: bool = False
     parallel: Literal["ddp", "fsdp"] = "ddp"
+    batch_workers: int = 0
     seed: int = 42
     eval_strategy: Literal["epoch", "steps", "no"] = "epoch"
     eval_steps: int | None = None
@@ -145,7 +149,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
                 raise ConfigError(f"{name}: expected a positive number, got {value}")
-        for name in ("weight_decay", "warmup_steps", "seed", "adam_epsilon", "focal_gamma", "r_drop"):
+        for name in ("weight_decay", "warmup_steps", "seed", "adam_epsilon", "focal_gamma", "r_drop", "batch_workers"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value < math.inf:
                 raise ConfigError(f"{name}: expected 0 or a positive number, got {value}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Protocol
 
 from plm.errors import TrainingError
+from plm.training.ahead import made_ahead
 from plm.training.config import TrainingConfig
 from plm.training.shares import in_groups
 from plm.training.step import Batch
@@ -59,10 +60,15 @@ class Group:
 
 
 class Course:
-    """Updates over batches, epoch after epoch."""
+    """Updates over batches, epoch after epoch.
 
-    def __init__(self, batches: TrainingBatches, config: TrainingConfig) -> None:
-        self.batches, self.config = batches, config
+    wanted: how many batches an update has -> which of them this process asks for; None = all.
+    """
+
+    def __init__(
+        self, batches: TrainingBatches, config: TrainingConfig, wanted: Callable[[int], Sequence[int]] | None = None
+    ) -> None:
+        self.batches, self.config, self.wanted = batches, config, wanted or range
 
     def planned_updates(self) -> int:
         """Updates of the whole run. Raises TrainingError when there are no batches."""
@@ -75,21 +81,32 @@ class Course:
             raise TrainingError("nothing to train on: there are no batches")
         return planned
 
-    def groups(self, start: Place) -> Iterator[Group]:
+    def groups(self, start: Place) -> Generator[Group]:
         """The batches of every update from a place on, without end; no update crosses the border of an epoch.
 
         Raises TrainingError when an epoch has no batches.
         """
+        size, workers = self.config.gradient_accumulation_steps, self.config.batch_workers
         for epoch in itertools.count(start.epoch):
             source = self.batches.epoch(epoch)
-            updates, done = self._updates_of(source), start.batch if epoch == start.epoch else 0
-            number = done // self.config.gradient_accumulation_steps
-            for group in in_groups(source, self.config.gradient_accumulation_steps, start=done):
-                number, done = number + 1, done + len(group)
-                yield Group(group, epoch + min(1.0, number / updates), Place(epoch, done), number == updates)
+            count, done = self._count(source), start.batch if epoch == start.epoch else 0
+            updates, number = math.ceil(count / size), done // size
+            with made_ahead(source, self._coming(done, count), workers=workers) as made:
+                for group in in_groups(made, size, start=done):
+                    number, done = number + 1, done + len(group)
+                    yield Group(group, epoch + min(1.0, number / updates), Place(epoch, done), number == updates)
             if number == 0:
                 raise TrainingError(f"nothing to train on: epoch {epoch} has no batches")
 
+    def _coming(self, start: int, count: int) -> Iterator[int]:
+        """The batches of an epoch that this process will ask for."""
+        size = self.config.gradient_accumulation_steps
+        return (
+            first + number for first in range(start, count, size) for number in self.wanted(min(size, count - first))
+        )
+
+    def _count(self, epoch: Iterable[Batch]) -> int:
+        return len(epoch) if isinstance(epoch, Sized) else len(self.batches)
+
     def _updates_of(self, epoch: Iterable[Batch]) -> int:
-        count = len(epoch) if isinstance(epoch, Sized) else len(self.batches)
-        return math.ceil(count / self.config.gradient_accumulation_steps)
+        return math.ceil(self._count(epoch) / self.config.gradient_accumulation_steps)

@@ -26,6 +26,7 @@ MAY_CHANGE: Mapping[str, str] = {
     "save_steps": "as save_strategy",
     "keep_checkpoints": "as save_strategy",
     "resume": "how this part of the run was started",
+    "batch_workers": "whoever makes the batches, they are the same",
     "log_every": "what one entry of the history stands for, from here on",
 }
 """Settings that a continued run may have otherwise, and why. With any other the outcome would be that of neither."""

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -31,10 +31,22 @@ class Share:
     counts: bool = True
 
 
+class Indexable(Protocol):
+    """Batches that can be had in any order."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, number: int, /) -> Batch:
+        """Batch `number`, from 0."""
+        ...
+
+
 class _Slice(Sequence[Batch]):
     """Some batches of a source that can be indexed, each made when it is asked for."""
 
-    def __init__(self, source: Any, numbers: range) -> None:
+    def __init__(self, source: Indexable, numbers: range) -> None:
         self.source, self.numbers = source, numbers
 
     def __len__(self) -> int:
@@ -59,6 +71,11 @@ def in_groups(batches: Iterable[Batch], size: int, *, start: int = 0) -> Iterato
             yield group
 
 
+def asked_for(count: int, processes: Processes, *, in_step: bool) -> list[int]:
+    """Which of the `count` batches of an update this process asks for, as `shares` does."""
+    return list(dict.fromkeys(number for number, _ in _places(count, processes, in_step=in_step)))
+
+
 def shares(batches: Sequence[Batch], processes: Processes, *, in_step: bool) -> list[Share]:
     """What this process does of the batches of an update; batches that are all another's are not asked for.
 
@@ -66,10 +83,9 @@ def shares(batches: Sequence[Batch], processes: Processes, *, in_step: bool) -> 
         middle of it: batches are then always cut by rows, and who gets none computes one that does not count.
     Raises TrainingError when such a batch cannot be cut.
     """
-    parts = processes.count if in_step else max(1, math.ceil(processes.count / max(1, len(batches))))
+    parts = _parts(len(batches), processes, in_step=in_step)
     taken: list[Share] = []
-    for number in range(processes.rank, len(batches) * parts, processes.count):
-        place = divmod(number, parts)
+    for place in _places(len(batches), processes, in_step=in_step):
         batch = batches[place[0]]
         rows = count_rows(batch)
         if rows is None and parts > 1 and in_step:
@@ -85,6 +101,17 @@ def shares(batches: Sequence[Batch], processes: Processes, *, in_step: bool) -> 
         elif in_step:
             taken.append(Share(_cut(batch, 0, 1), place, counts=False))
     return taken
+
+
+def _parts(count: int, processes: Processes, *, in_step: bool) -> int:
+    """Into how many each of `count` batches is cut."""
+    return processes.count if in_step else max(1, math.ceil(processes.count / max(1, count)))
+
+
+def _places(count: int, processes: Processes, *, in_step: bool) -> list[tuple[int, int]]:
+    """What this process gets: batch and part."""
+    parts = _parts(count, processes, in_step=in_step)
+    return [divmod(number, parts) for number in range(processes.rank, count * parts, processes.count)]
 
 
 def count_rows(batch: Batch) -> int | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from plm.config import to_dict
 from plm.errors import CheckpointError, PlmError, TrainingError
+from plm.training.ahead import lost_workers_explained
 from plm.training.callbacks import Callback, CallbackList, ProgressBar
 from plm.training.config import TrainingConfig
 from plm.training.course import Course, Group, TrainingBatches
@@ -26,6 +28,7 @@ from plm.training.random_state import random_state_kept
 from plm.training.resume import find_state, fingerprint, require_same_run
 from plm.training.run import Record, Run, TrainingReport
 from plm.training.saving import save_folder
+from plm.training.shares import asked_for
 from plm.training.spread import Spread
 from plm.training.state import Checkpoints, Stateful, is_stateful
 from plm.training.step import Step, SupervisedStep
@@ -105,10 +108,11 @@ class Trainer:
 
     def _prepare(self) -> None:
         """Whatever belongs to one run, at its beginning."""
-        self.course = Course(self.batches, self.config)
-        self.run = Run(self.config, self.course.planned_updates(), self.output_dir)
         self.spread = Spread(self.model, self.config, self.processes)
         self.updater = Updater(self.spread.trained, self.config, self.step, self.processes)
+        wanted = partial(asked_for, processes=self.processes, in_step=self.updater.is_sharded)
+        self.course = Course(self.batches, self.config, wanted)
+        self.run = Run(self.config, self.course.planned_updates(), self.output_dir)
         self.run.device = str(self.updater.device)
         decay = self.config.ema_decay
         self.average = None if decay is None else ExponentialAverage(self.spread.trained, decay)
@@ -127,11 +131,11 @@ class Trainer:
     # The loop.
 
     def _loop(self, interrupt: Interrupt) -> None:
-        run, groups = self.run, self.course.groups(self.run.place)
-        self.mark = time.perf_counter()
+        run, self.mark = self.run, time.perf_counter()
         try:
-            while not self._is_over(interrupt):
-                self._update(next(groups))
+            with lost_workers_explained(), closing(self.course.groups(run.place)) as groups:
+                while not self._is_over(interrupt):
+                    self._update(next(groups))
         except KeyboardInterrupt:
             # The second Ctrl-C: out, at once. And no process may leave the others alone in an update.
             if interrupt.reason is not None or self.processes.count > 1:

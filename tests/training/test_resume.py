@@ -322,6 +322,7 @@ def test_what_may_change_may_change(tmp_path: Path) -> None:
         "save_steps": None,
         "keep_checkpoints": 1,
         "resume": str(tmp_path / "checkpoints" / "update-00000003"),
+        "batch_workers": 1,
         "log_every": 1,
     }
     assert changes.keys() == MAY_CHANGE.keys()
