@@ -14,6 +14,9 @@ from plm.checkpoints.hub import CONFIG_FILES
 from plm.checkpoints.saving import TARGETS, refuse_hidden
 from plm.errors import CheckpointError
 
+OVERWRITE = "overwrite (overwrite=True; --overwrite on the command line)"
+"""How to write into a folder that holds files, for messages."""
+
 
 @contextmanager
 def filling(destination: Path, *, source: Path, layout: str, overwrite: bool) -> Iterator[Path]:
@@ -60,7 +63,7 @@ def check_destination(destination: Path, *, source: Path, layout: str, overwrite
     held = sorted(item.name for item in destination.iterdir())
     if held and not overwrite:
         some = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
-        raise CheckpointError(f"{destination}: is not empty ({some}); name a new folder, or overwrite (overwrite=True)")
+        raise CheckpointError(f"{destination}: is not empty ({some}); name a new folder, or {OVERWRITE}")
     for name, held_format in FORMATS.items():
         entries = held_format.find(destination) if name != target.format else []
         if entries:

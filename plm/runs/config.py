@@ -155,6 +155,11 @@ class RunConfig:
         """Every task by name; a single one is called "task"."""
         return {ONLY: self.task} if self.task is not None else dict(self.tasks)
 
+    @property
+    def main_tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that decide which weights are best."""
+        return tuple(name for name, data in self.all_tasks.items() if not data.auxiliary)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str = "config") -> RunConfig:
         """From nested tables, as in a recipe file: [task] or [tasks.NAME] and [mixture], [training], [lora], and the

@@ -36,7 +36,11 @@ class TaskEvaluation:
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """The metrics by name; the first one judges."""
-        return self.task.score(self.examples, self.answers(model))
+        return self.score(self.answers(model))
+
+    def score(self, answers: Sequence[Any]) -> dict[str, float]:
+        """The metrics of answers."""
+        return self.task.score(self.examples, answers)
 
     def answers(self, model: nn.Module) -> list[Any]:
         """One answer for each example, in order."""

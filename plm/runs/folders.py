@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from plm.checkpoints.destination import OVERWRITE
 from plm.errors import TrainingError
 
 WHILE_TRAINING = frozenset(
@@ -24,13 +25,13 @@ def require_free(folder: Path, *, overwrite: bool, resume: str) -> None:
     if overwrite or not held:
         return
     if resume == "never":
-        raise TrainingError(f"{folder}: holds files already; name a new folder, or overwrite (overwrite=True)")
+        raise TrainingError(f"{folder}: holds files already; name a new folder, or {OVERWRITE}")
     lost = sorted(name for name in held - WHILE_TRAINING if not name.startswith("."))
     if resume == "auto" and lost and not any(folder.glob("checkpoints/update-*")):
         raise TrainingError(
             f"{folder}: has no checkpoint to go on from, and training anew would replace what it holds "
-            f"({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}); name a new folder, or overwrite "
-            "(overwrite=True); checkpoints are written with training.save_strategy"
+            f"({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}); name a new folder, or "
+            f"{OVERWRITE}; checkpoints are written with training.save_strategy"
         )
 
 

@@ -64,8 +64,8 @@ class Lessons:
     def scores(self, answers: ByTask[Sequence[Any]]) -> dict[str, dict[str, dict[str, float]]]:
         """The metrics of such answers."""
         return {
-            split: {name: one.task.score(one.examples, answers[split][name]) for name, one in own.items()}
-            for split, own in self.evaluations.items()
+            split: {name: self.evaluations[split][name].score(said) for name, said in own.items()}
+            for split, own in answers.items()
         }
 
     def require_metric(self, name: str, model: nn.Module) -> None:
@@ -107,9 +107,8 @@ def prepare_lessons(
         accumulation=config.training.gradient_accumulation_steps,
         epochs=config.training.num_train_epochs if config.training.max_steps is None else None,
     )
-    main = tuple(name for name, data in config.tasks.items() if not data.auxiliary)
     step = MixtureStep(steps, {name: data.loss_weight for name, data in config.tasks.items()})
-    judge = MixtureEvaluation(evaluations["dev"], judged=main)
+    judge = MixtureEvaluation(evaluations["dev"], judged=config.main_tasks)
     return Lessons(mixture, step, evaluations, judge, lengths, mixture)
 
 
@@ -164,7 +163,6 @@ def _listed(names: Iterable[str]) -> str:
 
 def _mixing(config: RunConfig) -> Mixing:
     """As asked for; an epoch is one of the main tasks where the recipe does not say."""
-    main = tuple(name for name, data in config.tasks.items() if not data.auxiliary)
-    if config.mixture.epoch_of or len(main) == len(config.tasks):
+    if config.mixture.epoch_of or len(config.main_tasks) == len(config.tasks):
         return config.mixture
-    return dataclasses.replace(config.mixture, epoch_of=main)
+    return dataclasses.replace(config.mixture, epoch_of=config.main_tasks)

@@ -17,26 +17,30 @@ from plm.runs.config import ONLY
 from plm.runs.lessons import ByTask, Lessons
 from plm.tasks import AnyTask
 from plm.training import TrainingReport
+from plm.training.mixture_evaluation import together
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
     """How it went; `lines()` is what people read.
 
-    scores: of the model that was saved, by split ("dev", "test") and task. training: updates, speed in real tokens,
-    history. parameters: of the model. notes: what else there is to know.
+    scores: of the model that was saved, by split ("dev", "test") and task; nothing after SIGTERM. judged: which of
+    several tasks the mean is over; () = there is one task. training: updates, speed in real tokens, history.
+    parameters: of the model. notes: what else there is to know.
     """
 
     output_dir: Path
     scores: Mapping[str, Mapping[str, Mapping[str, float]]]
     training: TrainingReport
     parameters: int
+    judged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> dict[str, float]:
-        """On the dev files: by name, or by "task/name" where there are several tasks."""
-        return flat(self.scores["dev"])
+        """On the dev files: by name; of several tasks by "task/name", after "macro", the mean of their first ones."""
+        scores = self.scores.get("dev", {})
+        return together(scores, judged=self.judged) if self.judged and scores else flat(scores)
 
     @property
     def test_metrics(self) -> dict[str, float]:
@@ -52,8 +56,8 @@ class RunReport:
             f"{training.seconds:.0f} s, {training.tokens_per_second:,.0f} tokens/s",
             *(
                 f"{split} {name}: {value:.4f}"
-                for split, scores in self.scores.items()
-                for name, value in flat(scores).items()
+                for split, metrics in (("dev", self.metrics), ("test", self.test_metrics))
+                for name, value in metrics.items()
             ),
             *(f"note: {note}" for note in self.notes),
         ]
@@ -101,9 +105,10 @@ def prediction_files(lessons: Lessons, answers: ByTask[Sequence[Any]]) -> dict[s
     A table for people, and what the official evaluator of the task reads, if there is one.
     """
     files = {}
-    for split, own in lessons.evaluations.items():
-        for name, one in own.items():
-            prefix, said = f"{name}_{split}_" if lessons.mixture is not None else f"{split}_", answers[split][name]
+    for split, own in answers.items():
+        for name, said in own.items():
+            one = lessons.evaluations[split][name]
+            prefix = f"{split}_" if lessons.mixture is None else f"{name}_{split}_"
             files[f"{prefix}predictions.tsv"] = predictions_table(one.task, one.examples, said)
             official = one.task.answer_files(one.examples, said)
             files |= {f"{prefix}{file}": content for file, content in official.items()}

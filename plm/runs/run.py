@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from plm.auto.model import PretrainedModel
 from plm.checkpoints.adapters import save_adapter
@@ -14,10 +16,12 @@ from plm.config import write_json, write_text
 from plm.runs.adapting import adapt, merged
 from plm.runs.config import RunConfig
 from plm.runs.folders import make_folder, require_free
-from plm.runs.lessons import prepare_lessons, training_options
+from plm.runs.lessons import ByTask, Lessons, prepare_lessons, training_options
 from plm.runs.preparation import Prepared, starting_point
 from plm.runs.report import RunReport, flops_per_token, prediction_files
+from plm.tasks import AnyTask
 from plm.tasks.saving import SavedTask, save_tasks
+from plm.tokenizers import Tokenizer
 from plm.training import (
     Callback,
     CommaSeparated,
@@ -42,7 +46,8 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
     "last" hold the same of the best and the last evaluation, so that a crash loses little; "last" stays.
     overwrite: True = the folder may hold files already; those of the same names are replaced.
     callbacks: told besides the progress bar and the log.
-    Ctrl-C ends the training after the current update, and what was learned is written; `training.stopped` says so.
+    Ctrl-C and SIGTERM end the training after the current update, and what was learned is written; `training.stopped`
+    says so. After SIGTERM there are no predictions and scores, as time is short then.
     With training.save_strategy the run can be continued: training.resume.
     Under torchrun all processes call this with the same config; they share the work, and the first one writes.
     Raises DataError naming file and line of a label that is missing, unknown or not a number, before anything is
@@ -52,56 +57,82 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
     processes = join()
     folder = Path(config.output_dir)
     processes.by_main(lambda: require_free(folder, overwrite=overwrite, resume=config.training.resume))
-    prepared = {name: Prepared.read(data) for name, data in config.all_tasks.items()}
-    tasks = {name: one.task for name, one in prepared.items()}
-    model, tokenizer, notes = starting_point(config, tasks)
-    records = _records(config, model)
-    lessons = prepare_lessons(config, prepared, model, tokenizer)
-    if config.lora is not None:
-        adapt(model, config.lora, seed=config.training.seed)
-    if config.training.metric_for_best is not None and config.training.eval_strategy != "no":
-        lessons.require_metric(config.training.metric_for_best, model)
-
-    def save(target: Path) -> None:
-        tokenizer.save_pretrained(target)
-        save_tasks(target, {name: SavedTask(task, lessons.lengths[name]) for name, task in tasks.items()})
-        if config.lora is not None:
-            save_adapter(model, target / "adapter", base=config.model)
-        with merged(model):
-            model.save_pretrained(target)
-
+    run = _Ready.to_train(config)
     if processes.is_main:
         make_folder(folder)
-    counting = [] if lessons.mixture is None else [MixtureCounts(lessons.mixture)]
-    report = Trainer(
-        model,
+    counting = [] if run.lessons.mixture is None else [MixtureCounts(run.lessons.mixture)]
+    training = Trainer(
+        run.model,
         training_options(config),
-        batches=lessons.batches,
-        step=lessons.step,
-        evaluate=lessons.evaluate,
-        save=save,
+        batches=run.lessons.batches,
+        step=run.lessons.step,
+        evaluate=run.lessons.evaluate,
+        save=run.save,
         output_dir=folder,
-        callbacks=[ProgressBar(), *counting, *records, *callbacks],
+        callbacks=[ProgressBar(), *counting, *run.records, *callbacks],
         processes=processes,
     ).train()
-    said = lessons.answers(model)
-    result = RunReport(
+    # Whoever sends SIGTERM takes the machine away soon.
+    answers: ByTask[Sequence[Any]] = {} if training.stopped == "terminated" else run.lessons.answers(run.model)
+    report = RunReport(
         output_dir=folder,
-        scores=lessons.scores(said),
-        training=report,
-        parameters=model.num_parameters(),
-        notes=(*notes, *(line for counts in counting for line in counts.lines())),
+        scores=run.lessons.scores(answers),
+        judged=() if config.task is not None else config.main_tasks,
+        training=training,
+        parameters=run.model.num_parameters(),
+        notes=(*run.notes, *(line for counts in counting for line in counts.lines())),
     )
     if processes.is_main:
-        save(folder)
-        if config.training.load_best:  # the folder itself has them now
-            shutil.rmtree(folder / "best", ignore_errors=True)
-        for name, table in prediction_files(lessons, said).items():
-            write_text(folder / name, table)
-        write_json(folder / "run.json", config.to_dict())
-        write_json(folder / "metrics.json", result.to_dict())
+        run.write(report, prediction_files(run.lessons, answers))
     processes.barrier()
-    return result
+    return report
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What there is before the first update. notes: what people should know of it. records: of what happens."""
+
+    config: RunConfig
+    tasks: Mapping[str, AnyTask]
+    model: PretrainedModel
+    tokenizer: Tokenizer
+    notes: Sequence[str]
+    lessons: Lessons
+    records: Sequence[Callback]
+
+    @classmethod
+    def to_train(cls, config: RunConfig) -> _Ready:
+        """Everything read, checked and encoded; in the order in which it is cheap to find out what is wrong."""
+        prepared = {name: Prepared.read(data) for name, data in config.all_tasks.items()}
+        tasks = {name: one.task for name, one in prepared.items()}
+        model, tokenizer, notes = starting_point(config, tasks)
+        records = _records(config, model)
+        lessons = prepare_lessons(config, prepared, model, tokenizer)
+        if config.lora is not None:
+            adapt(model, config.lora, seed=config.training.seed)
+        if config.training.metric_for_best is not None and config.training.eval_strategy != "no":
+            lessons.require_metric(config.training.metric_for_best, model)
+        return cls(config, tasks, model, tokenizer, notes, lessons, records)
+
+    def save(self, target: Path) -> None:
+        """Write what can be asked later: model, tokenizer, tasks."""
+        self.tokenizer.save_pretrained(target)
+        save_tasks(target, {name: SavedTask(task, self.lessons.lengths[name]) for name, task in self.tasks.items()})
+        if self.config.lora is not None:
+            save_adapter(self.model, target / "adapter", base=self.config.model)
+        with merged(self.model):
+            self.model.save_pretrained(target)
+
+    def write(self, report: RunReport, predictions: Mapping[str, str]) -> None:
+        """Everything that is left behind. predictions: name of a file -> its content."""
+        folder = report.output_dir
+        self.save(folder)
+        if self.config.training.load_best:  # the folder itself has them now
+            shutil.rmtree(folder / "best", ignore_errors=True)
+        for name, table in predictions.items():
+            write_text(folder / name, table)
+        write_json(folder / "run.json", self.config.to_dict())
+        write_json(folder / "metrics.json", report.to_dict())
 
 
 def _records(config: RunConfig, model: PretrainedModel) -> list[Callback]:

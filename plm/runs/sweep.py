@@ -16,7 +16,7 @@ from plm.config import write_json, write_text
 from plm.errors import ConfigError, TrainingError
 from plm.runs.config import RunConfig, with_settings
 from plm.runs.folders import require_free
-from plm.runs.report import finite
+from plm.runs.report import RunReport, finite
 from plm.runs.run import train
 from plm.training.distributed import join
 
@@ -80,10 +80,7 @@ def sweep(
     _check_folders([variant for variants in plan for variant in variants], overwrite=overwrite)
     rows = []
     for settings, variants in zip(combinations, plan, strict=True):
-        reports = [train(variant, overwrite=overwrite) for variant in variants]
-        for report in reports:
-            if report.training.stopped in ("interrupted", "terminated"):
-                raise TrainingError(f"{report.output_dir}: the run was {report.training.stopped}, the sweep ends here")
+        reports = [_whole(variant, overwrite=overwrite) for variant in variants]
         metrics = {name: tuple(report.metrics[name] for report in reports) for name in reports[0].metrics}
         rows.append(SweepRow(settings, metrics))
     result = SweepReport(seeds, tuple(rows))
@@ -92,6 +89,14 @@ def sweep(
         write_json(folder / "sweep.json", result.to_dict())
         write_text(folder / "sweep.md", "\n".join(result.lines()) + "\n")
     return result
+
+
+def _whole(config: RunConfig, *, overwrite: bool) -> RunReport:
+    """A run that nobody stopped. Raises TrainingError for any other."""
+    report = train(config, overwrite=overwrite)
+    if report.training.stopped in ("interrupted", "terminated"):
+        raise TrainingError(f"{report.output_dir}: the run was {report.training.stopped}, the sweep ends here")
+    return report
 
 
 def parse_grid(options: Sequence[str]) -> dict[str, list[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -37,8 +37,13 @@ class MixtureEvaluation:
         The first one is what the Trainer judges by if not told. Raises TrainingError for a task without results.
         """
         results = {name: dict(evaluate(OneHead(model, name))) for name, evaluate in self.evaluations.items()}
-        if silent := [name for name, found in results.items() if not found]:
-            raise TrainingError(f"the evaluation of the task {silent[0]!r} returned nothing")
-        firsts = [next(iter(results[name].values())) for name in self.judged or results]
-        told = {f"{name}/{metric}": value for name, found in results.items() for metric, value in found.items()}
-        return {MACRO: sum(firsts) / len(firsts)} | told
+        return together(results, judged=self.judged)
+
+
+def together(results: Mapping[str, Mapping[str, float]], *, judged: Sequence[str] = ()) -> dict[str, float]:
+    """The results of several tasks as one table, see MixtureEvaluation."""
+    if silent := [name for name, found in results.items() if not found]:
+        raise TrainingError(f"the evaluation of the task {silent[0]!r} returned nothing")
+    firsts = [next(iter(results[name].values())) for name in judged or results]
+    told = {f"{name}/{metric}": value for name, found in results.items() for metric, value in found.items()}
+    return {MACRO: sum(firsts) / len(firsts)} | told

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -301,3 +303,31 @@ def test_predictions_are_one_line_for_each_example() -> None:
     examples = [Example(id=f"x{n}", text="t", pair=None, label=label, line=n) for n, label in ((2, "a"), (3, "b"))]
     table = predictions_table(task, examples, [Decision("b", 0.5, np.zeros(2)), Decision("b", 0.25, np.zeros(2))])
     assert table.splitlines() == ["id\tline\tlabel\tpredicted\tprobability", "x2\t2\ta\tb\t0.5", "x3\t3\tb\tb\t0.25"]
+
+
+class Told(Callback):
+    """Sends this process a signal after its second update."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    def on_step(self, run: Run, record: Record) -> None:
+        if run.update == 2:
+            os.kill(os.getpid(), self.number)
+
+
+def test_after_ctrl_c_what_was_learned_is_judged_and_after_sigterm_only_written(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    config = config_for(tmp_path, files)
+    tiny_folder(tmp_path / "start", "bert", **SIZES)
+    stopped = train(config, callbacks=[Told(signal.SIGINT)])
+    assert (stopped.training.stopped, stopped.training.updates) == ("interrupted", 2)
+    assert stopped.metrics
+    assert (tmp_path / "out" / "dev_predictions.tsv").exists()
+    (tmp_path / "out" / "dev_predictions.tsv").unlink()
+    stopped = train(config, overwrite=True, callbacks=[Told(signal.SIGTERM)])
+    assert (stopped.training.stopped, stopped.training.updates) == ("terminated", 2)
+    assert stopped.metrics == read_json(tmp_path / "out" / "metrics.json")["metrics"] == {}
+    assert not (tmp_path / "out" / "dev_predictions.tsv").exists()
+    assert plm.AutoModel.from_pretrained(tmp_path / "out") is not None

@@ -83,7 +83,8 @@ def test_every_task_is_learned_judged_and_saved(report: RunReport, tmp_path: Pat
     assert report.metrics["sky/entity_f1"] >= 0.95
     assert not any(name.startswith("words/") for name in report.metrics)
     evaluations = [record.values for record in report.training.history if record.kind == "evaluation"]
-    assert next(iter(evaluations[0])) == "macro"
+    assert next(iter(evaluations[0])) == next(iter(report.metrics)) == "macro"
+    assert report.metrics["macro"] == (report.metrics["mood/accuracy"] + report.metrics["sky/entity_f1"]) / 2
     folder = tmp_path / "out"
     assert {"mood_dev_predictions.tsv", "sky_dev_predictions.tsv", "tasks.json"} <= {p.name for p in folder.iterdir()}
     assert read_json(folder / "tasks.json")["sky"]["labels"] == ["O", "B-sky"]
