@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 
 from plm.data.features.question_answering import Window
@@ -69,3 +71,10 @@ def by_formula(window: int, place: int) -> tuple[float, float]:
 def answered(asked: Sequence[Question]) -> list[Question]:
     """Those that have an answer."""
     return [one for one in asked if one.answers]
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and arrays as what can be compared."""
+    if dataclasses.is_dataclass(value):
+        return [plain(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,7 @@ class Column(Protocol):
 def column_of(hint: Any) -> Column:
     """The column for an annotation, as typing.get_type_hints gives it.
 
-    Raises ConfigError for what has no column: dictionaries, arrays, tuples of mixed types, alternatives of one type.
+    Raises ConfigError for what has no column: dictionaries, tuples of mixed types, alternatives of one type.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint in (int, float, bool):
@@ -70,6 +71,8 @@ def column_of(hint: Any) -> Column:
         return _alternatives({type(value): None for value in arguments})
     if origin in (typing.Union, types.UnionType):
         return _alternatives(arguments)
+    if origin is np.ndarray:
+        return Grids(np.dtype(typing.get_args(arguments[1])[0]))
     if origin is list:
         return Lists(list, column_of(arguments[0]))
     if origin is tuple and len({*arguments} - {...}) == 1:
@@ -78,8 +81,8 @@ def column_of(hint: Any) -> Column:
         hints = typing.get_type_hints(hint)
         return Records(hint, tuple((field.name, column_of(hints[field.name])) for field in dataclasses.fields(hint)))
     raise ConfigError(
-        f"{hint} cannot be stored in columns: take int, float, bool, str, None, and lists, tuples of one type, "
-        "dataclasses and alternatives of these"
+        f"{hint} cannot be stored in columns: take int, float, bool, str, None, arrays, and lists, tuples of one "
+        "type, dataclasses and alternatives of these"
     )
 
 
@@ -124,6 +127,37 @@ class Texts:
         def rows(start: int, stop: int) -> list[Any]:
             places = itertools.pairwise(bounds[start : stop + 1].tolist())
             return [data[first:end].tobytes().decode("utf-8", "surrogatepass") for first, end in places]
+
+        return rows
+
+
+@dataclass(frozen=True)
+class Grids:
+    """numpy arrays of one dtype and any shapes; integers are stored in as few bits as all of them need."""
+
+    dtype: np.dtype[Any]
+    type: type = np.ndarray
+
+    def pack(self, values: Sequence[Any], name: str) -> dict[str, Array]:
+        """See Column."""
+        _require(np.ndarray, values, name)
+        for value in values:
+            if value.dtype != self.dtype:
+                raise _wrong_type(f"an array of {self.dtype}", value, name)
+        flat = np.concatenate([np.empty(0, self.dtype), *(value.ravel() for value in values)])
+        shapes = _SHAPES.pack([value.shape for value in values], f"{name}.shape")
+        return {name: _narrow(flat.astype(np.int64)) if self.dtype.kind == "i" else flat, **shapes}
+
+    def unpack(self, arrays: Arrays, name: str) -> Rows:
+        """See Column."""
+        data, shapes = arrays[name], _SHAPES.unpack(arrays, f"{name}.shape")
+        count = len(arrays[f"{name}.shape.length"])
+        bounds = _bounds(np.array([math.prod(shape) for shape in shapes(0, count)], dtype=np.int64))
+
+        def rows(start: int, stop: int) -> list[Any]:
+            places = itertools.pairwise(bounds[start : stop + 1].tolist())
+            parts = zip(places, shapes(start, stop), strict=True)
+            return [data[first:end].astype(self.dtype).reshape(shape) for (first, end), shape in parts]
 
         return rows
 
@@ -235,6 +269,9 @@ class Records:
             return [self.type(**dict(zip(names, row, strict=True))) for row in cells]
 
         return rows
+
+
+_SHAPES = Lists(tuple, Numbers(int))
 
 
 def _alternatives(hints: typing.Iterable[Any]) -> Column:

@@ -70,6 +70,9 @@ class Encoder:
 
     def _in_portions(self, split: Split) -> Iterator[Any]:
         """The features one by one, numbered through."""
+        if not self.task.encodes_apart:
+            yield from self._encode(split.examples, split.source)
+            return
         portions = parallel_chunks(_Portion(self, split.source), split.examples, workers=self.workers, unit="example")
         for index, (feature, start) in enumerate(portions):
             yield self.task.renumbered(feature, index=index - feature.index, example=start)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from plm.config import write_text
-from plm.data.features.question_answering import ContextTokens
+from plm.data.features.question_answering import Places
 from plm.data.squad import Question
 from plm.tasks.spans import Span
 
@@ -59,7 +59,7 @@ class SpanAnswer:
 
 def choose_answer(
     question: Question,
-    context: ContextTokens,
+    places: Places,
     spans: Iterable[Span],
     *,
     n_best: int,
@@ -69,21 +69,22 @@ def choose_answer(
 ) -> SpanAnswer:
     """The answer that the best spans give.
 
-    spans: the best first, as plm.tasks.spans.best_spans gives them. n_best: candidates at most ("no answer" may come on
-        top). null: "no answer" with its logits, where that may be said: when its logits exceed those of the best answer
-        by more than null_threshold; None = every question has an answer.
+    places: of the tokens of the context. spans: the best first, as plm.tasks.spans.best_spans gives them.
+    n_best: candidates at most ("no answer" may come on top).
+    null: "no answer" with its logits, where that may be said: when its logits exceed those of the best answer by more
+        than null_threshold; None = every question has an answer.
     """
     write = _STYLES[style]
     found: dict[str, Span] = {}
     for span in spans:
         if len(found) == n_best:
             break
-        found.setdefault("" if span.tokens is None else write(question.context, context, *span.tokens), span)
+        found.setdefault("" if span.tokens is None else write(question.context, places, *span.tokens), span)
     if null is not None:
         found.setdefault("", null)
     if not found:  # no pair of the best starts and ends fits; Google's code then answers "empty"
         found["empty" if style == "google" else ""] = Span(None, 0.0, 0.0)
-    candidates = _candidates(found, context)
+    candidates = _candidates(found, places)
     best = next((candidate for candidate in candidates if candidate.text), None)
     if null is None:
         return _answer(candidates[0], candidates, null_score=None)
@@ -131,30 +132,30 @@ def softmax(values: Sequence[float]) -> list[float]:
     return [power / total for power in powers]
 
 
-def _exact(text: str, context: ContextTokens, first: int, last: int) -> str:
-    return text[context.spans[first, 0] : context.spans[last, 1]]
+def _exact(text: str, places: Places, first: int, last: int) -> str:
+    return text[places.spans[first, 0] : places.spans[last, 1]]
 
 
-def _google(text: str, context: ContextTokens, first: int, last: int) -> str:
-    assert context.google is not None, "encode_questions(google=True) made the windows"
-    return context.google.text(first, last)
+def _google(text: str, places: Places, first: int, last: int) -> str:
+    assert places.google is not None, "encode_questions(google=True) made the windows"
+    return places.google.text(first, last)
 
 
-_STYLES: dict[AnswerStyle, Callable[[str, ContextTokens, int, int], str]] = {"exact": _exact, "google": _google}
+_STYLES: dict[AnswerStyle, Callable[[str, Places, int, int], str]] = {"exact": _exact, "google": _google}
 
 
-def _candidates(found: dict[str, Span], context: ContextTokens) -> tuple[Candidate, ...]:
+def _candidates(found: dict[str, Span], places: Places) -> tuple[Candidate, ...]:
     probabilities = softmax([span.logit for span in found.values()])
     return tuple(
-        Candidate(text, *_characters(span, context), probability, span.start_logit, span.end_logit)
+        Candidate(text, *_characters(span, places), probability, span.start_logit, span.end_logit)
         for (text, span), probability in zip(found.items(), probabilities, strict=True)
     )
 
 
-def _characters(span: Span, context: ContextTokens) -> tuple[int | None, int | None]:
+def _characters(span: Span, places: Places) -> tuple[int | None, int | None]:
     if span.tokens is None:
         return None, None
-    return int(context.spans[span.tokens[0], 0]), int(context.spans[span.tokens[1], 1])
+    return int(places.spans[span.tokens[0], 0]), int(places.spans[span.tokens[1], 1])
 
 
 def _answer(chosen: Candidate, candidates: tuple[Candidate, ...], *, null_score: float | None) -> SpanAnswer:

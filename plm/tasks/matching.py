@@ -110,6 +110,16 @@ class Matching(Task[Candidate, ComparedFeature, Scores, float]):
             return {"id2label": {0: "score"}, "problem_type": "regression"}
         return {"id2label": {0: "0", 1: "1"}, "problem_type": "single_label_classification"}
 
+    @property
+    def feature_type(self) -> type[ComparedFeature]:
+        """See Task."""
+        return ComparedFeature
+
+    @property
+    def encodes_apart(self) -> bool:
+        """See Task; candidates stand beside others of their query, wherever these are in the file."""
+        return False
+
     def encode(
         self,
         examples: Sequence[Candidate],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from torch import Tensor
 from plm.config import require_choice, require_positive
 from plm.data.collate import pad_batch
 from plm.data.features.classification import Feature
-from plm.data.features.question_answering import Window, encode_questions
-from plm.data.squad import Question, gold_texts, read_questions
+from plm.data.features.question_answering import Places, Window, encode_questions
+from plm.data.squad import Oddities, Question, gold_texts, read_questions
 from plm.errors import ConfigError, DataError
 from plm.metrics.cmrc import cmrc2018
 from plm.metrics.squad import squad_v1, squad_v2
@@ -23,6 +24,8 @@ from plm.tasks.answers import AnswerStyle, SpanAnswer, answer_files, choose_answ
 from plm.tasks.spans import SpanLogits, best_logits, best_spans, lowest_null
 from plm.tasks.task import TASKS, Batch, Task
 from plm.tokenizers import Tokenizer
+
+_log = logging.getLogger(__name__)
 
 # Google's, in WordPieces of English. Chinese has one for each character: of CMRC's questions one in twenty has only
 # answers longer than 30.
@@ -78,7 +81,10 @@ class QuestionAnswering(Task[Question, Window, SpanLogits, SpanAnswer]):
         return dataclasses.replace(self, version_2=any(question.is_impossible for question in examples))
 
     def check(self, examples: Sequence[Question], *, source: str = "examples") -> None:
-        """Raise DataError for the first question without answer that should have one, naming its place."""
+        """Raise DataError for the first question without answer that should have one, naming its place.
+
+        Logs a warning where answers do not stand where the file says, see plm.data.squad.Oddities.
+        """
         for question in examples:
             if not question.answers and not (question.is_impossible and self.version_2):
                 hint = (
@@ -87,10 +93,17 @@ class QuestionAnswering(Task[Question, Window, SpanLogits, SpanAnswer]):
                     else 'if its context has none, "is_impossible" must be true'
                 )
                 raise DataError(f"{question.place or source}: has no answer; {hint}")
+        if oddities := Oddities.of(examples):
+            _log.warning("%s: %s", source, oddities)
 
     def model_options(self) -> dict[str, Any]:
         """None: the head has no labels."""
         return {}
+
+    @property
+    def feature_type(self) -> type[Window]:
+        """See Task."""
+        return Window
 
     def encode(
         self,
@@ -110,7 +123,6 @@ class QuestionAnswering(Task[Question, Window, SpanLogits, SpanAnswer]):
             max_query_length=self.max_query_length,
             has_labels=has_labels,
             google=self.answer_style == "google",
-            source=source,
         )
 
     def collate(self, features: Sequence[Window], *, pad_token_id: int) -> dict[str, Tensor]:
@@ -141,7 +153,7 @@ class QuestionAnswering(Task[Question, Window, SpanLogits, SpanAnswer]):
         """See Task. A question without version_2 always gets an answer, if any span was found."""
         windows: list[list[Window]] = [[] for _ in examples]
         for window in features:
-            windows[window.question].append(window)
+            windows[window.example].append(window)
         return [self._answer(*pair, results) for pair in zip(examples, windows, strict=True)]
 
     def _answer(self, question: Question, windows: Sequence[Window], results: Mapping[int, SpanLogits]) -> SpanAnswer:
@@ -154,7 +166,7 @@ class QuestionAnswering(Task[Question, Window, SpanLogits, SpanAnswer]):
         )
         return choose_answer(
             question,
-            windows[0].context,
+            Places.of(windows),
             spans,
             n_best=self.n_best,
             style=self.answer_style,

@@ -106,14 +106,16 @@ class Task(ABC, Generic[Example, Feature, Result, Answer]):
 
     @property
     def feature_type(self) -> type[Feature] | None:
-        """The dataclass of the features, if each depends on its own example alone and plm.data.cache can hold it.
-
-        Only then are they encoded by several processes and kept on disk; None = made here, anew each time.
-        """
+        """The dataclass of the features, if plm.data.cache can hold it; None = they are made anew each time."""
         return None
 
+    @property
+    def encodes_apart(self) -> bool:
+        """True = each feature depends on its own example alone, so that several processes can share the examples."""
+        return self.feature_type is not None
+
     def renumbered(self, feature: Feature, *, index: int, example: int) -> Feature:
-        """The same feature with its own number, and that of its example, so much higher; for `feature_type`."""
+        """The same feature with its own number, and that of its example, so much higher; for `encodes_apart`."""
         if not index and not example:
             return feature
         steps = {"index": index, "example": example}

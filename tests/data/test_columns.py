@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from plm.data.columns import Array, column_of
 from plm.data.features.classification import Feature
 from plm.data.features.multiple_choice import RowsFeature
+from plm.data.features.question_answering import Window
 from plm.data.features.tagging import TagFeature
 from plm.errors import ConfigError, DataError
 
@@ -89,7 +90,7 @@ def test_packings_can_be_put_end_to_end(values: list[Everything], cut: int) -> N
     assert exact(column.unpack(joined, "x")(0, len(values))) == exact(values)
 
 
-@pytest.mark.parametrize("kind", [Feature, TagFeature, RowsFeature])
+@pytest.mark.parametrize("kind", [Feature, TagFeature, RowsFeature, Window])
 def test_the_features_of_the_library_have_columns(kind: type) -> None:
     assert column_of(kind).type is kind
 
@@ -129,6 +130,19 @@ def test_values_of_other_types_are_refused(hint: Any, value: Any, message: str) 
 def test_hints_without_a_column_are_refused(hint: Any) -> None:
     with pytest.raises(ConfigError, match="cannot be stored in columns"):
         column_of(hint)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32", "bool"])
+def test_arrays_of_any_shape_come_back_as_they_were(dtype: str) -> None:
+    values = [np.arange(6).reshape(2, 3), np.empty((0, 2)), np.array(1), np.array([-70000, 3])]
+    values = [value.astype(dtype) for value in values]
+    column = column_of(np.ndarray[Any, np.dtype[getattr(np, dtype.replace("bool", "bool_"))]])
+    stored = column.unpack(column.pack(values, "x"), "x")
+    for start, stop in ((0, 4), (1, 3), (4, 4)):
+        for value, other in zip(values[start:stop], stored(start, stop), strict=True):
+            assert (value.dtype, value.shape, value.tolist()) == (other.dtype, other.shape, other.tolist())
+    with pytest.raises(DataError, match=f"x: expected an array of {dtype}, got ndarray"):
+        column.pack([np.zeros(2, dtype=np.uint8)], "x")
 
 
 def test_alternatives_of_one_type_are_refused() -> None:

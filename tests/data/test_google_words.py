@@ -28,8 +28,8 @@ def words(context: str) -> GoogleWords:
         has_labels=False,
         google=True,
     )
-    assert window.context.google is not None
-    return window.context.google
+    assert window.google is not None
+    return window.google
 
 
 def said(context: str, *tokens: str) -> str:

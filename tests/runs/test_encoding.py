@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from plm.data import Batching, parallel
 from plm.errors import ConfigError, DataError
 from plm.runs.encoding import Encoder, text_length
 from plm.runs.preparation import Split
-from plm.tasks import AnyTask, Classification, Tagging
+from plm.tasks import AnyTask, Classification, Matching, QuestionAnswering, Tagging
+from tests.reading import plain
 from tests.tiny_folders import tiny_folder, write_rows
 
 TAGGED = "good O\nsun B-sky\n\n" * 6 + "the O\n" * 40
@@ -44,15 +46,38 @@ def tagged(tmp_path: Path) -> tuple[AnyTask, Split]:
     return task.learned(examples), Split(str(path), examples)
 
 
-@pytest.mark.parametrize("made", [classified, tagged])
+def questioned(tmp_path: Path) -> tuple[AnyTask, Split]:
+    answer = {"text": "bad", "answer_start": 9}
+    about = [
+        {
+            "context": f"the good bad film {'the book was old ' * n}",
+            "qas": [{"id": str(n), "question": "the film?", "answers": [answer]}],
+        }
+        for n in range(9)
+    ]
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"data": [{"title": "t", "paragraphs": about}]}))
+    task = QuestionAnswering(version_2=False, doc_stride=4)
+    return task, Split(str(path), task.read(path))
+
+
+def compared(tmp_path: Path) -> tuple[AnyTask, Split]:
+    rows = [("query", "text", "label"), *((f"film {n % 3}", "good " * (n % 4 + 1), str(n % 2)) for n in range(24))]
+    path = str(write_rows(tmp_path / "t.tsv", rows))
+    task = Matching(query="query", text="text", label="label", side_by_side=3)
+    return task, Split(path, task.read(path))
+
+
+@pytest.mark.parametrize("made", [classified, tagged, questioned, compared])
 def test_several_processes_make_the_same_features(
     made: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, split = made(tmp_path)
     alone = encoder(folder, task)(split, seed=None)
+    expected = list(map(plain, alone.features))
     monkeypatch.setattr("plm.runs.encoding.parallel_chunks", _small_chunks)
-    assert list(encoder(folder, task)(split, seed=None).features) == list(alone.features)
-    assert list(encoder(folder, task, workers=2)(split, seed=None).features) == list(alone.features)
+    for options in ({}, {"workers": 2}, {"cache": str(tmp_path / "kept")}, {"cache": str(tmp_path / "kept")}):
+        assert list(map(plain, encoder(folder, task, **options)(split, seed=None).features)) == expected
     assert [feature.index for feature in alone.features] == list(range(len(alone.features)))
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plm.data.features.question_answering import ContextTokens
+from plm.data.features.question_answering import Places
 from plm.data.squad import Question
 from plm.tasks.answers import SpanAnswer, answer_files, choose_answer, softmax, write_answers
 from plm.tasks.spans import Span
 
 TEXT = "mill by the mill"
 ASKED = Question("q", "what", TEXT)
-TOKENS = ContextTokens(ids=[1, 2, 3, 1], spans=np.array([[0, 4], [5, 7], [8, 11], [12, 16]], dtype=np.int32))
+TOKENS = Places(np.array([[0, 4], [5, 7], [8, 11], [12, 16]], dtype=np.int32))
 NOTHING = Span(None, 0.5, 0.5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from plm.config import from_dict, to_dict
 from plm.data.predictions import score_predictions
-from plm.data.squad import Question, read_questions
+from plm.data.squad import GoldAnswer, Question, read_questions
 from plm.errors import ConfigError, DataError
 from plm.heads.model import Model
 from plm.tasks.answers import SpanAnswer, write_answers
@@ -51,6 +52,14 @@ def test_a_threshold_silences_the_answers_that_google_silences() -> None:
         task.answer_files(questions, answers)["predictions.json"]
         == (GOLDEN / "v2_predictions_minus_9.5.json").read_text()
     )
+
+
+def test_answers_that_stand_nowhere_are_told_of_when_they_are_read(caplog: pytest.LogCaptureFixture) -> None:
+    lost = Question("q7", "when", CONTEXT, (GoldAnswer("tower", None, 4),), place="train.json, article 1 (q7)")
+    with caplog.at_level(logging.WARNING):
+        QuestionAnswering(version_2=False).check([lost], source="train.json")
+    assert "train.json: 1 answers: 0 stand elsewhere than the file says, 1 nowhere" in caplog.text
+    assert "train.json, article 1 (q7)" in caplog.text
 
 
 @pytest.mark.parametrize("version_2", [True, False])
@@ -99,7 +108,7 @@ def test_the_best_threshold_reaches_the_best_score_when_it_is_used() -> None:
     def right_but_timid(window: int, place: int) -> tuple[float, float]:
         """Knows the answers, and leans to "no answer" everywhere; where there is none, by more."""
         first, last = windows[window].answer or (0, 0)
-        null = 12.0 if questions[windows[window].question].is_impossible else 6.0
+        null = 12.0 if questions[windows[window].example].is_impossible else 6.0
         return (null, 0.0) if place == 0 else (2.0 * (place == first), 2.0 * (place == last))
 
     kept = results(task, windows, right_but_timid)
