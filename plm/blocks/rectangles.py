@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class Rectangle:
     lengths: tuple[int, ...]
     length: int
     places: Tensor | None
+    _orders: dict[int, _Order] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, start: int, lengths: Sequence[int]) -> Rectangle:
@@ -54,45 +56,64 @@ class Rectangle:
 
         padding: what stands at padding; None = any finite numbers, which costs less.
         """
-        rows = packed[self.rows]
-        if self.places is not None:
-            rows = rows.index_select(0, self.sources)
-            if padding is not None:
-                rows[self.is_padding] = padding
-        split = rows.view(len(self.lengths), self.length, *rows.shape[1:]).transpose(1, 2)
-        return split.clone(memory_format=torch.contiguous_format).flatten(0, 1)
+        heads, size = packed.shape[1:]
+        order = self._order(heads)
+        loaded = packed[self.rows].reshape(-1, size).index_select(0, order.sources)
+        if padding is not None and order.padding is not None:
+            loaded.index_fill_(0, order.padding, padding)
+        return loaded.view(-1, self.length, size)
 
     def store(self, values: Tensor, packed: Tensor) -> None:
-        """The way back, into the rows of `packed`; what stands at padding is left out."""
-        split = values.view(len(self.lengths), -1, self.length, values.shape[-1]).transpose(1, 2)
-        rows = packed[self.rows]
-        if self.places is None:
-            rows.view(split.shape).copy_(split)
-        else:
-            torch.index_select(split.to(rows.dtype).flatten(0, 1), 0, self.places, out=rows)
+        """The way back, into the rows of `packed`, which is contiguous; what stands at padding is left out."""
+        heads, size = packed.shape[1:]
+        rows = packed[self.rows].view(-1, size)
+        torch.index_select(values.reshape(-1, size).to(rows.dtype), 0, self._order(heads).places, out=rows)
+
+    def _order(self, heads: int) -> _Order:
+        """Where the parts of tokens that belong to single heads go; found once."""
+        if heads not in self._orders:
+            self._orders[heads] = _Order.of(self, heads)
+        return self._orders[heads]
 
     @cached_property
     def is_padding(self) -> Tensor:
         """(sequences * length,), bool."""
-        return torch.ones(len(self.lengths) * self.length, dtype=torch.bool).index_fill_(0, self._known_places, False)
+        return torch.ones(len(self.lengths) * self.length, dtype=torch.bool).index_fill_(0, self.tokens, False)
 
-    @cached_property
-    def sources(self) -> Tensor:
-        """(sequences * length,), int64: the token at each place, or any at padding."""
-        tokens = torch.arange(len(self._known_places))
-        return torch.zeros(len(self.lengths) * self.length, dtype=torch.int64).index_copy_(
-            0, self._known_places, tokens
-        )
+    @property
+    def tokens(self) -> Tensor:
+        """(tokens,), int64, the place of each token."""
+        return torch.arange(sum(self.lengths)) if self.places is None else self.places
 
     def padding(self, dtype: torch.dtype) -> Tensor:
         """(sequences, 1, length): 0 at tokens, -inf at padding."""
         bias = torch.zeros(len(self.lengths), 1, self.length, dtype=dtype)
         return bias.masked_fill_(self.is_padding.view(bias.shape), float("-inf"))
 
-    @property
-    def _known_places(self) -> Tensor:
-        assert self.places is not None, "there is padding"
-        return self.places
+
+class _Order(NamedTuple):
+    """The rows of (tokens * heads, size) and those of (sequences * heads * length, size), each by the others' numbers.
+
+    sources: of each place, or of any other one at padding. places: of each row. padding: places without a row.
+    """
+
+    sources: Tensor
+    places: Tensor
+    padding: Tensor | None
+
+    @classmethod
+    def of(cls, rectangle: Rectangle, heads: int) -> _Order:
+        """That of so many heads."""
+        count, length = len(rectangle.lengths), rectangle.length
+        tokens = rectangle.tokens
+        numbers = torch.arange(count * length).view(count, length, 1)
+        starts = numbers // length * length * heads + numbers % length
+        places = (starts + torch.arange(heads) * length).flatten(0, 1)  # (sequences * length, heads)
+        rows = torch.arange(len(tokens) * heads)
+        own = places[tokens].flatten()
+        sources = torch.zeros(places.numel(), dtype=torch.int64).index_copy_(0, own, rows)
+        padding = None if rectangle.places is None else places[rectangle.is_padding].flatten()
+        return cls(sources, own, padding)
 
 
 def rectangles(lengths: Sequence[int]) -> tuple[Rectangle, ...]:
