@@ -36,6 +36,20 @@ class Epoch(Generic[Item]):
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         return (self[number] for number in range(len(self)))
 
+    def fingerprint(self) -> dict[str, int | str]:
+        """Facts that tell data and order from others, to be kept with what was trained on them; costs milliseconds.
+
+        Of the features, 256 are looked at: a change in another one shows only if it changes its length.
+        """
+        return {
+            "examples": len(self.features),
+            "tokens": int(self.plan.lengths.sum()),
+            "batches": len(self.plan),
+            "lengths": digest(self.plan.lengths),
+            "order": digest(self.plan.batches),
+            "features": digest(sample(self.features)),
+        }
+
 
 @dataclass(frozen=True)
 class Batches(Generic[Item]):
@@ -68,16 +82,5 @@ class Batches(Generic[Item]):
         return Epoch(self.features, self.plan(number), self.collate, number, self.vary)
 
     def fingerprint(self) -> dict[str, int | str]:
-        """Facts that tell data and order from others, to be kept with what was trained on them; costs milliseconds.
-
-        Of the features, 256 are looked at: a change in another one shows only if it changes its length.
-        """
-        plan = self.plan(0)
-        return {
-            "examples": len(self.features),
-            "tokens": int(plan.lengths.sum()),
-            "batches": len(plan),
-            "lengths": digest(plan.lengths),
-            "order": digest(plan.batches),
-            "features": digest(sample(self.features)),
-        }
+        """That of the first epoch."""
+        return self.epoch(0).fingerprint()

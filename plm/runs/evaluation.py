@@ -42,6 +42,11 @@ class TaskEvaluation:
         """The metrics of answers."""
         return self.task.score(self.examples, answers)
 
+    def fingerprint(self) -> dict[str, int | str]:
+        """Facts that tell these examples from others."""
+        told: dict[str, int | str] = getattr(self.batches, "fingerprint", dict)()
+        return told
+
     def answers(self, model: nn.Module) -> list[Any]:
         """One answer for each example, in order."""
         processes = join() if self.processes is None else self.processes

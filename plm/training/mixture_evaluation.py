@@ -39,6 +39,14 @@ class MixtureEvaluation:
         results = {name: dict(evaluate(OneHead(model, name))) for name, evaluate in self.evaluations.items()}
         return together(results, judged=self.judged)
 
+    def fingerprint(self) -> dict[str, int | str]:
+        """Facts that tell the examples of all tasks from others, where their evaluations have such."""
+        return {
+            f"{name}: {fact}": value
+            for name, evaluate in self.evaluations.items()
+            for fact, value in getattr(evaluate, "fingerprint", dict)().items()
+        }
+
 
 def together(results: Mapping[str, Mapping[str, float]], *, judged: Sequence[str] = ()) -> dict[str, float]:
     """The results of several tasks as one table, see MixtureEvaluation."""

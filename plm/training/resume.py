@@ -60,10 +60,13 @@ def find_state(
     return None
 
 
-def fingerprint(batches: object) -> dict[str, Any] | None:
-    """What `batches.fingerprint()` says of the data; None = it has no such method."""
+def fingerprint(batches: object, evaluate: object) -> dict[str, Any] | None:
+    """What `fingerprint()` of both says of the data; None = the batches have no such method."""
     told = getattr(batches, "fingerprint", None)
-    return None if told is None else dict(told())
+    if told is None:
+        return None
+    judged: Mapping[str, Any] = getattr(evaluate, "fingerprint", dict)()
+    return {**told(), **{f"evaluation: {fact}": value for fact, value in judged.items()}}
 
 
 def require_same_run(

@@ -42,7 +42,8 @@ class Trainer:
     """Trains a model on the device where it is, or in several processes that torchrun started: each on its own.
 
     step: batch -> losses; None = the model computes its loss from the labels.
-    evaluate: model -> metrics, called with the model in evaluation mode; plm.training.Evaluation is one.
+    evaluate: model -> metrics, called with the model in evaluation mode; plm.training.Evaluation is one. If it also has
+        `fingerprint()`, as TrainingBatches may, a run is not continued with others.
     save: writes whatever makes up the trained model into an empty folder that exists; needs output_dir.
     output_dir: gets "best" and "last", written by `save`, and "checkpoints", which the run can be continued from.
     callbacks: told in this order; None = a progress bar. Of several processes only the main one has them.
@@ -118,7 +119,7 @@ class Trainer:
         self.average = None if decay is None else ExponentialAverage(self.spread.trained, decay)
         self.window = Window(self.config.log_every)
         self.best, self.random = BestWeights(), RandomStates(self.updater.device)
-        self.data = fingerprint(self.batches)
+        self.data = fingerprint(self.batches, self.evaluate)
         self.started = self.mark = time.perf_counter()
         self.is_save_due = False
         self.held = (0, 0)  # updates and last evaluation in the newest checkpoint

@@ -331,3 +331,12 @@ def test_after_ctrl_c_what_was_learned_is_judged_and_after_sigterm_only_written(
     assert stopped.metrics == read_json(tmp_path / "out" / "metrics.json")["metrics"] == {}
     assert not (tmp_path / "out" / "dev_predictions.tsv").exists()
     assert plm.AutoModel.from_pretrained(tmp_path / "out") is not None
+
+
+def test_a_run_is_not_continued_with_another_dev_file(files: dict[str, str], tmp_path: Path) -> None:
+    training = TrainingConfig(max_steps=2, save_strategy="steps", save_steps=1, resume="auto")
+    finetune(tmp_path, files, training=training)
+    dev = Path(files["dev"])
+    dev.write_text(dev.read_text().replace("\ngood\t", "\nbad\t", 1))
+    with pytest.raises(TrainingError, match=r"another run; then -> now:\n  data: evaluation: features: "):
+        finetune(tmp_path, files, training=training)
