@@ -1,9 +1,9 @@
 """Dot-product attention over packed sequences in training: few operators, no padding in between, its own gradient.
 
-What is kept for the way back is the inputs and, of the size of the scores, the probabilities and a bit (stored as a
-byte) for what survives dropout. With `p` for the probabilities, `w` for those that survive and `g` for the gradient of
-the context, the gradient of the scores is `w * (g v') - p * (g . context)`: the sum over keys in the derivative of
-softmax is the product of two rows that are there anyway. Source: Dao et al. 2022 (FlashAttention), appendix B.
+What is kept for the way back is the inputs and, of the size of the scores, the probabilities and what dropout leaves of
+them. With `p` for the probabilities, `w` for those that survive and `g` for the gradient of the context, the gradient
+of the scores is `w * (g v') - p * (g . context)`: the sum over keys in the derivative of softmax is the product of two
+rows that are there anyway. Source: Dao et al. 2022 (FlashAttention), appendix B.
 """
 
 from __future__ import annotations
@@ -34,16 +34,15 @@ class _PackedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Packed, dropout: float) -> Tensor:
         context = torch.empty_like(query, memory_format=torch.contiguous_format)
-        held: list[Tensor | None] = []
+        held: list[Tensor] = []
         with torch.autocast("cpu", enabled=False):
             for rectangle in layout.rectangles:
                 q, k, v = (_wide(rectangle.load(rows)) for rows in (query, key, value))
                 q *= _scale(q)
                 probabilities = _probabilities(rectangle, q, k, is_causal=layout.pattern == "causal")
-                survives = kept(probabilities.shape, dropout) if dropout else None
-                weights = probabilities if survives is None else probabilities * survives
+                weights = probabilities * kept(probabilities.shape, dropout) if dropout else probabilities
                 rectangle.store(torch.bmm(weights, v).mul_(boost(dropout)), context)
-                held += (q, k, v, probabilities, survives)
+                held += (q, k, v, probabilities, weights)
         ctx.save_for_backward(context, *held)
         ctx.layout, ctx.dropout = layout, dropout
         return context
@@ -56,8 +55,7 @@ class _PackedAttention(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             sums = (_wide(grad_context) * context).sum(-1, keepdim=True)
             for number, rectangle in enumerate(ctx.layout.rectangles):
-                q, k, v, probabilities, survives = held[5 * number : 5 * number + 5]
-                weights = probabilities if survives is None else probabilities * survives
+                q, k, v, probabilities, weights = held[5 * number : 5 * number + 5]
                 grad = _wide(rectangle.load(grad_context, padding=0.0)) * boost(ctx.dropout)
                 rectangle.store(torch.bmm(weights.transpose(1, 2), grad), grads[2])
                 grad_scores = torch.bmm(grad, v.transpose(1, 2)).mul_(weights)
