@@ -29,7 +29,8 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
     """Inside, the heap keeps what is freed; afterwards it gives it back.
 
     Does nothing for a GPU, without glibc, or where MALLOC_... or GLIBC_TUNABLES of the environment say how the heap
-    is to be kept. Concerns the whole process, as long as one thread is inside.
+    is to be kept. Concerns the whole process, as long as one thread is inside; but large blocks that other threads than
+    the main one take are not kept, as glibc has no room for them.
     """
     library = _glibc() if device.type == "cpu" else None
     if library is None:
