@@ -30,7 +30,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     files = {"train": f"{options.data}/train", "dev": f"{options.data}/dev"}
-    common: dict[str, Any] = {"max_length": 64, "batch_size": options.batch_size, **files}
+    common: dict[str, Any] = {"max_length": 64, "batch_size": options.batch_size, "bucket_batches": 32, **files}
     intent = TaskData(task=Classification(unknown_labels="miss"), **common)
     slots = TaskData(task=Tagging(unknown_tags="miss"), **common)
     for name, tasks in {
