@@ -26,6 +26,12 @@ def digest(value: Any) -> str:
     return told.hexdigest()[:16]
 
 
+def facts(source: object, *, of: str = "") -> dict[str, int | str]:
+    """What `source.fingerprint()` says; nothing if it has no such method. of: what stands before the name of each."""
+    told: Mapping[str, int | str] = getattr(source, "fingerprint", dict)()
+    return {f"{of}{name}": value for name, value in told.items()}
+
+
 def sample(items: Sequence[Any]) -> list[Any]:
     """At most SAMPLED items, evenly spaced, the first and the last among them."""
     if len(items) <= SAMPLED:

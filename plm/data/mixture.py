@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plm.config import require_choice, require_types
-from plm.data.fingerprint import digest
+from plm.data.fingerprint import digest, facts
 from plm.errors import ConfigError, DataError, did_you_mean
 
 Numbers = NDArray[np.int64]
@@ -175,8 +175,7 @@ class Mixture:
         """Facts that tell data and order from others: those of the tasks, and how many batches each has."""
         told: dict[str, int | str] = {"order of tasks": digest(self.epoch(0).order)}
         for name, batches in self.tasks.items():
-            own: Mapping[str, int | str] = getattr(batches, "fingerprint", dict)()
-            told |= {f"{name}: batches": self.sizes[name], **{f"{name}: {fact}": value for fact, value in own.items()}}
+            told |= {f"{name}: batches": self.sizes[name], **facts(batches, of=f"{name}: ")}
         return told
 
     def _check(self, accumulation: int) -> None:

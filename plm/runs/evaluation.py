@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from plm.data.fingerprint import facts
 from plm.runs.encoding import Encoded
 from plm.tasks import AnyTask
 from plm.training import Batch, Precision
@@ -44,8 +45,7 @@ class TaskEvaluation:
 
     def fingerprint(self) -> dict[str, int | str]:
         """Facts that tell these examples from others."""
-        told: dict[str, int | str] = getattr(self.batches, "fingerprint", dict)()
-        return told
+        return facts(self.batches)
 
     def answers(self, model: nn.Module) -> list[Any]:
         """One answer for each example, in order."""

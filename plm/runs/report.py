@@ -17,7 +17,7 @@ from plm.runs.config import ONLY
 from plm.runs.lessons import ByTask, Lessons
 from plm.tasks import AnyTask
 from plm.training import TrainingReport
-from plm.training.mixture_evaluation import together
+from plm.training.mixture_evaluation import side_by_side, together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +92,7 @@ def finite(value: Any) -> Any:
 
 def flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Metrics of tasks as one table: by name, or by "task/name" where there are several tasks."""
-    return {
-        name if task == ONLY else f"{task}/{name}": value
-        for task, metrics in scores.items()
-        for name, value in metrics.items()
-    }
+    return dict(scores[ONLY]) if ONLY in scores else side_by_side(scores)
 
 
 def prediction_files(lessons: Lessons, answers: ByTask[Sequence[Any]]) -> dict[str, str]:

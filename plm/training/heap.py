@@ -1,7 +1,7 @@
 """Memory that an update frees and the next one wants again stays with the process while a CPU trains.
 
 glibc hands blocks above 32 MiB back to the system at once, and the top of the heap too, so that every update pays for
-fresh pages again: for the gradient of a word table alone that takes longer than computing it.
+fresh pages again, the gradient of the word table first of all.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from plm.data.fingerprint import facts
 from plm.errors import ConfigError, TrainingError, did_you_mean
 from plm.training.mixture_step import OneHead
 
@@ -41,11 +42,10 @@ class MixtureEvaluation:
 
     def fingerprint(self) -> dict[str, int | str]:
         """Facts that tell the examples of all tasks from others, where their evaluations have such."""
-        return {
-            f"{name}: {fact}": value
-            for name, evaluate in self.evaluations.items()
-            for fact, value in getattr(evaluate, "fingerprint", dict)().items()
-        }
+        told: dict[str, int | str] = {}
+        for name, evaluate in self.evaluations.items():
+            told |= facts(evaluate, of=f"{name}: ")
+        return told
 
 
 def together(results: Mapping[str, Mapping[str, float]], *, judged: Sequence[str] = ()) -> dict[str, float]:
@@ -53,5 +53,9 @@ def together(results: Mapping[str, Mapping[str, float]], *, judged: Sequence[str
     if silent := [name for name, found in results.items() if not found]:
         raise TrainingError(f"the evaluation of the task {silent[0]!r} returned nothing")
     firsts = [next(iter(results[name].values())) for name in judged or results]
-    told = {f"{name}/{metric}": value for name, found in results.items() for metric, value in found.items()}
-    return {MACRO: sum(firsts) / len(firsts)} | told
+    return {MACRO: sum(firsts) / len(firsts)} | side_by_side(results)
+
+
+def side_by_side(results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The results of several tasks as one table, by "task/name"."""
+    return {f"{task}/{name}": value for task, found in results.items() for name, value in found.items()}

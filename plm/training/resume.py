@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from plm.config import to_dict
+from plm.data.fingerprint import facts
 from plm.errors import TrainingError
 from plm.training.config import TrainingConfig
 from plm.training.state import Checkpoints, read_state
@@ -62,11 +63,7 @@ def find_state(
 
 def fingerprint(batches: object, evaluate: object) -> dict[str, Any] | None:
     """What `fingerprint()` of both says of the data; None = the batches have no such method."""
-    told = getattr(batches, "fingerprint", None)
-    if told is None:
-        return None
-    judged: Mapping[str, Any] = getattr(evaluate, "fingerprint", dict)()
-    return {**told(), **{f"evaluation: {fact}": value for fact, value in judged.items()}}
+    return {**facts(batches), **facts(evaluate, of="evaluation: ")} if hasattr(batches, "fingerprint") else None
 
 
 def require_same_run(

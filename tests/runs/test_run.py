@@ -340,3 +340,18 @@ def test_a_run_is_not_continued_with_another_dev_file(files: dict[str, str], tmp
     dev.write_text(dev.read_text().replace("\ngood\t", "\nbad\t", 1))
     with pytest.raises(TrainingError, match=r"another run; then -> now:\n  data: evaluation: features: "):
         finetune(tmp_path, files, training=training)
+
+
+def test_batches_may_be_of_tokens_or_of_similar_lengths(files: dict[str, str], tmp_path: Path) -> None:
+    few = finetune(tmp_path, files, tokens_per_batch=40, training=TrainingConfig(num_train_epochs=1))
+    assert few.training.updates > 96 * 4 / 40  # a text has four tokens and more
+    bucketed = finetune(
+        tmp_path,
+        files,
+        bucket_batches=4,
+        output_dir=str(tmp_path / "other"),
+        training=TrainingConfig(num_train_epochs=1),
+    )
+    assert bucketed.training.updates == 96 / 8
+    with pytest.raises(ConfigError, match="bucket_batches: batches by tokens_per_batch are made of similar lengths"):
+        TaskData(task=Classification(), train="a", dev="b", tokens_per_batch=40, bucket_batches=4)
