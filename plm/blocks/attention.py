@@ -41,6 +41,9 @@ class Attention(nn.Module):
         """hidden: (batch, length, hidden) or (tokens, hidden). Returns the same shape."""
         projected = project(hidden, (self.query, self.key, self.value))
         query, key, value = (torch.unflatten(rows, -1, (self.heads, -1)) for rows in projected)
+        if tap is not None and tap.wants(f"blocks.{layer}.query", f"blocks.{layer}.key"):
+            tap.put(f"blocks.{layer}.query", layout.restore(query))
+            tap.put(f"blocks.{layer}.key", layout.restore(key))
         if isinstance(layout, Padded):
             key, value = key.transpose(1, 2), value.transpose(1, 2)
             if cache is not None:

@@ -17,7 +17,12 @@ from torch.nn import functional as F
 from plm.blocks.eager import is_transformed
 from plm.blocks.layout import Layout, Packed, Padded, causal_allowed, prefix_allowed
 from plm.blocks.packed_attention import attend_packed
-from plm.blocks.relative import relative_attention, relative_attention_reference, relative_table
+from plm.blocks.relative import (
+    relative_attention,
+    relative_attention_reference,
+    relative_scores,
+    relative_table,
+)
 
 
 class DotProduct(nn.Module):
@@ -58,9 +63,13 @@ class DotProduct(nn.Module):
         dropout: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The same step by step: (context, scaled scores before the mask, probabilities before dropout)."""
-        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        scores = self.scores(query, key)
         probabilities = masked_softmax(scores, allowed=allowed, is_causal=is_causal, past=past)
         return F.dropout(probabilities, dropout) @ value, scores, probabilities
+
+    def scores(self, query: Tensor, key: Tensor, *, past: int = 0) -> Tensor:
+        """Scaled scores before the mask, (..., query, key), of query and key (..., length, head size)."""
+        return query / math.sqrt(query.shape[-1]) @ key.transpose(-1, -2)
 
 
 class Relative(nn.Module):
@@ -114,6 +123,10 @@ class Relative(nn.Module):
         return relative_attention_reference(
             query, key, value, self.table, allowed=allowed, is_causal=is_causal, query_offset=past, dropout=dropout
         )
+
+    def scores(self, query: Tensor, key: Tensor, *, past: int = 0) -> Tensor:
+        """As DotProduct.scores."""
+        return relative_scores(query, key, self.table, query_offset=past)
 
 
 Kernel = DotProduct | Relative

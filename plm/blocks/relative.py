@@ -56,10 +56,8 @@ def relative_attention_reference(
     scores: (batch, heads, query, key), scaled, before the mask; probabilities: the same shape, before dropout.
     """
     codes = _distance_codes(query, key, table, query_offset)
+    scores = relative_scores(query, key, table, query_offset=query_offset)
     table = table.to(query.dtype)
-    by_distance = query @ table.transpose(0, 1)
-    codes = codes.expand(*query.shape[:-1], -1)
-    scores = (query @ key.transpose(-1, -2) + by_distance.gather(-1, codes)) / math.sqrt(query.shape[-1])
     visible = torch.ones(codes.shape[-2:], dtype=torch.bool, device=query.device)
     if is_causal:
         visible = visible.tril(query_offset)
@@ -68,16 +66,25 @@ def relative_attention_reference(
     masked = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
     probabilities = masked.softmax(-1).masked_fill(~visible, 0.0)
     weights = F.dropout(probabilities, dropout)
-    summed = weights.new_zeros(by_distance.shape).scatter_add(-1, codes, weights)
+    summed = weights.new_zeros(*weights.shape[:-1], len(table)).scatter_add(-1, codes, weights)
     return weights @ value + summed @ table, scores, probabilities
 
 
+def relative_scores(query: Tensor, key: Tensor, table: Tensor, *, query_offset: int = 0) -> Tensor:
+    """The scores alone, (..., query, key), scaled, before the mask; query, key: (..., length, head size)."""
+    codes = _distance_codes(query, key, table, query_offset)
+    by_distance = query @ table.to(query.dtype).transpose(0, 1)
+    by_key = by_distance.gather(-1, codes)
+    return (query @ key.transpose(-1, -2) + by_key) / math.sqrt(query.shape[-1])
+
+
 def _distance_codes(query: Tensor, key: Tensor, table: Tensor, query_offset: int) -> Tensor:
-    """Rows of the table that stand for the distances: (query, key), int64."""
+    """Rows of the table that stand for the distances: (..., query, key), int64, expanded over what leads the query."""
     radius = len(table) // 2
     rows = torch.arange(query_offset, query_offset + query.shape[-2], device=query.device)
     columns = torch.arange(key.shape[-2], device=query.device)
-    return (columns - rows[:, None]).clamp(-radius, radius) + radius
+    codes = (columns - rows[:, None]).clamp(-radius, radius) + radius
+    return codes.expand(*query.shape[:-1], -1)
 
 
 def relative_attention(

@@ -22,7 +22,9 @@ class Tap(Mapping[str, Tensor]):
     """Collects the values of the given names during one forward pass.
 
     Names are `embeddings` (after norm and dropout) and, for block N: `blocks.N.scores` (batch, heads, query, key),
-    scaled, before mask and softmax; `blocks.N.probabilities`, after softmax, before dropout; `blocks.N.output`.
+    scaled, before mask and softmax; `blocks.N.probabilities`, after softmax, before dropout; `blocks.N.output`. Scores
+    follow from `blocks.N.query` and `blocks.N.key`, (batch, length, heads, head size), by the `scores` of the kernel;
+    these cost little, as attention then need not be computed step by step.
     Values keep their gradients. Each pass replaces those of the pass before.
 
     >>> tap = Tap(model, "blocks.3.scores")            # doctest: +SKIP

@@ -10,7 +10,7 @@ import click
 import plm
 from plm.errors import PlmError, did_you_mean
 
-# Every command and what it does: its module here has it under the name `command`.
+# Every command and what it does: its module here, with _ for -, has it under the name `command`.
 COMMANDS = {
     "convert": "Write a checkpoint of any known framework in another layout, and prove it equal.",
     "inspect": "Show what is in a checkpoint, also in one that cannot be loaded.",
@@ -20,6 +20,8 @@ COMMANDS = {
     "predict": "Ask a model about texts or a file.",
     "finetune": "Train a text classifier from two files.",
     "train": "Train what a TOML file describes.",
+    "prepare-corpus": "Make token ids of raw text, to pretrain on.",
+    "pretrain": "Pretrain what a TOML file describes.",
     "score": "Score predictions as the official evaluators of SQuAD and CMRC do.",
     "env": "Show versions, for reports of problems.",
 }
@@ -41,7 +43,7 @@ class Commands(click.Group):
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"plm.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"plm.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

@@ -33,6 +33,7 @@ from plm.config import apply_umask
 from plm.data.columns import Arrays, Column, column_of
 from plm.errors import ConfigError, DataError
 from plm.tokenizers import Tokenizer
+from plm.tokenizers.identity import tokenizer_state
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def fingerprint(*, files: Sequence[Path | str], tokenizer: Tokenizer, options: M
     parts = {
         "versions": [plm.__version__, tokenizers.__version__],
         "files": [_digest(Path(path)) for path in files],
-        "tokenizer": _state(tokenizer),
+        "tokenizer": tokenizer_state(tokenizer),
         "options": options,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -208,19 +209,3 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _state(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Everything that the ids of a text depend on."""
-    backend = json.loads(tokenizer.backend.to_str())
-    for passing in ("truncation", "padding"):  # of the last call
-        backend.pop(passing, None)
-    words = tokenizer.openai_words
-    return {
-        "backend": backend,
-        "special_tokens": tokenizer.special_tokens_map,
-        "parse_special_tokens": tokenizer.parse_special_tokens,
-        "model_max_length": tokenizer.model_max_length,
-        "truncation_side": tokenizer.truncation_side,
-        "openai_words": None if words is None else {"ftfy": words.ftfy},
-    }

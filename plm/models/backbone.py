@@ -173,7 +173,7 @@ class Backbone(nn.Module):
 
     def tap_names(self) -> tuple[str, ...]:
         """What a Tap may ask for, in the order of computation."""
-        inner = ("scores", "probabilities", "output")
+        inner = ("query", "key", "scores", "probabilities", "output")
         return ("embeddings", *(f"blocks.{n}.{name}" for n in range(len(self.blocks)) for name in inner))
 
     def new_cache(self, capacity: int) -> KeyValueCache:

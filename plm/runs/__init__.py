@@ -7,7 +7,8 @@
     )
     print(*train(config).lines(), sep="\\n")
 
-`plm train` does the same with a TOML file, `plm finetune` with a classifier from options.
+`plm train` does the same with a TOML file, `plm finetune` with a classifier from options. `pretrain` and `plm pretrain`
+teach a model language from a prepared corpus.
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ from __future__ import annotations
 from plm.runs.config import RunConfig, TaskData, read_run
 from plm.runs.evaluation import TaskEvaluation
 from plm.runs.prediction import Prediction, predict
+from plm.runs.pretraining import pretrain
+from plm.runs.pretraining_config import PretrainingConfig, read_pretraining
 from plm.runs.report import RunReport, predictions_table
 from plm.runs.run import train
 
 __all__ = [
     "Prediction",
+    "PretrainingConfig",
     "RunConfig",
     "RunReport",
     "TaskData",
     "TaskEvaluation",
     "predict",
     "predictions_table",
+    "pretrain",
+    "read_pretraining",
     "read_run",
     "train",
 ]

@@ -209,9 +209,14 @@ def read_run(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run
 
     settings: values by dotted name ("training.learning_rate") that win over the file.
     """
+    return RunConfig.from_dict(read_tables(path, settings), source=str(path))
+
+
+def read_tables(path: Path | str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The nested tables of a TOML or JSON file, with some values replaced; settings of [training] under our names."""
     path = Path(path)
     values = read_json(path) if path.suffix == ".json" else read_toml(path)
-    return RunConfig.from_dict(with_settings(_usual(values), _usual_settings(settings or {})), source=str(path))
+    return with_settings(_usual(values), _usual_settings(settings or {}))
 
 
 def _usual(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,15 +234,31 @@ def _usual_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables with some values replaced, by dotted name; tables that are not there are added."""
+    """Nested tables with some values replaced, by dotted name; tables that are not there are added.
+
+    One of several tables in a row goes by its number, from 0: "phases.0.max_steps".
+    """
     changed = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
     for dotted, value in settings.items():
         first, dot, rest = dotted.partition(".")
-        if dot:
-            inner = changed.get(first, {})
-            if not isinstance(inner, Mapping):
-                raise ConfigError(f"{dotted}: {first!r} is a value, not a table")
+        if not dot:
+            changed[first] = value
+        elif isinstance(inner := changed.get(first, {}), list):
+            changed[first] = _with_item(inner, rest, value, source=dotted)
+        elif isinstance(inner, Mapping):
             changed[first] = with_settings(inner, {rest: value})
         else:
-            changed[first] = value
+            raise ConfigError(f"{dotted}: {first!r} is a value, not a table")
     return changed
+
+
+def _with_item(items: list[Any], dotted: str, value: Any, *, source: str) -> list[Any]:
+    """The same items, one of them changed. dotted: its number, and what in it."""
+    number, dot, rest = dotted.partition(".")
+    if not (number.isdecimal() and int(number) < len(items)):
+        raise ConfigError(f"{source}: expected one of the numbers 0 to {len(items) - 1}, got {number!r}")
+    place = int(number)
+    if dot and not isinstance(items[place], Mapping):
+        raise ConfigError(f"{source}: number {number} is a value, not a table")
+    changed = with_settings(items[place], {rest: value}) if dot else value
+    return [*items[:place], changed, *items[place + 1 :]]

@@ -12,8 +12,8 @@ from typing import Any
 from plm.auto.model import PretrainedModel
 from plm.data import Batches, Batching
 from plm.data.cache import cached, fingerprint
-from plm.data.parallel import parallel_chunks
 from plm.errors import ConfigError
+from plm.parallel import parallel_chunks
 from plm.runs.preparation import Split
 from plm.tasks import AnyTask
 from plm.tokenizers import Tokenizer

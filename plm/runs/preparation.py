@@ -80,7 +80,7 @@ def _loaded(config: RunConfig, tasks: Mapping[str, AnyTask], *, pad_token_id: in
         plans = {name: _plan(name, data.shared_head, tasks) for name, data in config.tasks.items()}
         return AutoModelForTasks.from_pretrained(config.model, heads=plans, device=device, pad_token_id=pad_token_id)
     (task,) = tasks.values()
-    return _with_head(task.head).from_pretrained(
+    return auto_with(task.head).from_pretrained(
         config.model, device=device, pad_token_id=pad_token_id, **task.model_options()
     )
 
@@ -98,11 +98,11 @@ def _plan(name: str, shared: str | None, tasks: Mapping[str, AnyTask]) -> HeadPl
     return HeadPlan(shared_with=shared)
 
 
-def _with_head(head: str) -> type[AutoModel]:
-    """The door to models with this head."""
+def auto_with(*names: str) -> type[AutoModel]:
+    """The door to models with these heads, names in HEADS."""
 
     class AutoModelForTask(AutoModel):
-        heads = (head,)
+        heads = names
 
     return AutoModelForTask
 

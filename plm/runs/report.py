@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import nn
 
-from plm.auto.model import PretrainedModel
 from plm.data.tsv import tsv_row
 from plm.runs.config import ONLY
 from plm.runs.lessons import ByTask, Lessons
@@ -76,8 +75,11 @@ class RunReport:
         return {name: finite(value) for name, value in values.items()}
 
 
-def flops_per_token(model: PretrainedModel) -> float:
-    """Floating-point operations of training on one token, without attention's own: 6 for each weight in a matrix."""
+def flops_per_token(model: nn.Module) -> float:
+    """Floating-point operations of training on one token, without attention's own: 6 for each weight in a matrix.
+
+    A third of them are those of the forward pass.
+    """
     return 6.0 * sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
 
 

@@ -14,7 +14,7 @@ from plm.auto.model import PretrainedModel
 from plm.checkpoints.adapters import save_adapter
 from plm.config import write_json, write_text
 from plm.runs.adapting import adapt, merged
-from plm.runs.config import RunConfig
+from plm.runs.config import LogKind, RunConfig
 from plm.runs.folders import make_folder, require_free
 from plm.runs.lessons import ByTask, Lessons, prepare_lessons, training_options
 from plm.runs.preparation import Prepared, starting_point
@@ -106,7 +106,7 @@ class _Ready:
         prepared = {name: Prepared.read(data) for name, data in config.all_tasks.items()}
         tasks = {name: one.task for name, one in prepared.items()}
         model, tokenizer, notes = starting_point(config, tasks)
-        records = _records(config, model)
+        records = run_records(Path(config.output_dir), config.log_to, flops_per_token=partial(flops_per_token, model))
         lessons = prepare_lessons(config, prepared, model, tokenizer)
         if config.lora is not None:
             adapt(model, config.lora, seed=config.training.seed)
@@ -125,25 +125,31 @@ class _Ready:
 
     def write(self, report: RunReport, predictions: Mapping[str, str]) -> None:
         """Everything that is left behind. predictions: name of a file -> its content."""
-        folder = report.output_dir
-        self.save(folder)
-        if self.config.training.load_best:  # the folder itself has them now
-            shutil.rmtree(folder / "best", ignore_errors=True)
+        self.save(report.output_dir)
         for name, table in predictions.items():
-            write_text(folder / name, table)
-        write_json(folder / "run.json", self.config.to_dict())
-        write_json(folder / "metrics.json", report.to_dict())
+            write_text(report.output_dir / name, table)
+        write_account(report, self.config.to_dict(), has_best=self.config.training.load_best)
 
 
-def _records(config: RunConfig, model: PretrainedModel) -> list[Callback]:
-    """What is written while training."""
-    folder = Path(config.output_dir)
-    kinds: dict[str, Callable[[], Callback]] = {
+def run_records(folder: Path, kinds: Sequence[LogKind], *, flops_per_token: Callable[[], float]) -> list[Callback]:
+    """What is written into a folder while training: a report, and logs of these kinds."""
+    made: dict[str, Callable[[], Callback]] = {
         "jsonl": lambda: JsonLines(folder / "train_log.jsonl"),
         "csv": lambda: CommaSeparated(folder / "train_log.csv"),
         "tensorboard": lambda: TensorBoard(folder / "tensorboard"),
         "curve": lambda: CurvePlot(folder / "curve.png"),
     }
-    asked = [name for name in config.log_to if name != "curve" or importlib.util.find_spec("matplotlib")]
-    report = MarkdownReport(folder / "report.md", title=folder.name, flops_per_token=partial(flops_per_token, model))
-    return [report, *(kinds[name]() for name in asked)]
+    asked = [name for name in kinds if name != "curve" or importlib.util.find_spec("matplotlib")]
+    report = MarkdownReport(folder / "report.md", title=folder.name, flops_per_token=flops_per_token)
+    return [report, *(made[name]() for name in asked)]
+
+
+def write_account(report: RunReport, config: Mapping[str, Any], *, has_best: bool) -> None:
+    """What was asked for, and what came of it; beside a model that is saved already.
+
+    has_best: True = it has the best weights, so that the folder "best" is no longer needed.
+    """
+    if has_best:
+        shutil.rmtree(report.output_dir / "best", ignore_errors=True)
+    write_json(report.output_dir / "run.json", config)
+    write_json(report.output_dir / "metrics.json", report.to_dict())

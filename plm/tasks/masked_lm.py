@@ -79,11 +79,18 @@ class MaskedLm(Task[TextLine, MaskedFeature, Guesses, Guesses]):
     seed: int = 42
 
     def __post_init__(self) -> None:
-        self.masking()
+        if self.masking().probability == 0.0:
+            raise ConfigError("probability: expected a share of the tokens above 0 and up to 1, got 0.0")
 
     def masking(self) -> Masking:
         """How words are masked. Raises ConfigError for shares that cannot be."""
-        return Masking(**{one.name: getattr(self, one.name) for one in dataclasses.fields(Masking)})
+        return Masking(
+            probability=self.probability,
+            mask_share=self.mask_share,
+            random_share=self.random_share,
+            whole_words=self.whole_words,
+            seed=self.seed,
+        )
 
     @property
     def head(self) -> str:

@@ -23,7 +23,7 @@ class Moments:
     """What is known about some parameters when they are about to move; lists of equal length.
 
     means, squares: running means of gradients and of their squares, shaped like the parameters.
-    steps: updates that each parameter took part in, this one included.
+    steps: updates that each parameter took part in, this one included, since the last restart.
     """
 
     parameters: list[Tensor]
@@ -41,6 +41,9 @@ class MomentOptimizer(Optimizer, ABC):
 
     Works on all tensors of a group at a time. The state of a parameter is three tensors, "step", "m" and "v", so that
     a run continued from a saved state goes on bit by bit as if it had never stopped.
+
+    A group may have "restarts": after how many updates the steps are counted from 1 again, so that what corrects the
+    bias of running means that start at 0 begins anew, while the means stay as they are.
     """
 
     def __init__(
@@ -89,7 +92,9 @@ class MomentOptimizer(Optimizer, ABC):
         self._average(means, gradients, beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
-        return Moments(parameters, means, squares, [int(step) for step in steps])
+        restarts = (0, *group.get("restarts", ()))
+        counted = [int(step) - max(start for start in restarts if start < step) for step in steps]
+        return Moments(parameters, means, squares, counted)
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from plm.errors import ConfigError
 from plm.registry import Registry
-from plm.training.adam import BertAdam, OpenAIAdam, ParameterGroup
+from plm.training.adam import BertAdam, MomentOptimizer, OpenAIAdam, ParameterGroup
 from plm.training.lamb import Lamb
 from plm.training.parameter_groups import parameter_groups
+from plm.training.schedules import step_restarts
 
 if TYPE_CHECKING:
     from plm.training.config import TrainingConfig
@@ -35,7 +37,8 @@ OPTIMIZERS: Registry[OptimizerFactory] = Registry("optimizer")
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     """The optimizer of a config for all trainable parameters of a model; every group has its highest learning rate.
 
-    Raises TrainingError when the model has none, or a pattern of the config fits none.
+    Raises TrainingError when the model has none, or a pattern of the config fits none, ConfigError for phases that
+    restart an optimizer that cannot.
     """
     groups = parameter_groups(
         model,
@@ -45,11 +48,18 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
         layer_decay=config.layer_decay,
         learning_rates=config.learning_rates,
     )
+    restarts = step_restarts(config.lr_phases)
+    if restarts:
+        groups = [{**group, "restarts": restarts} for group in groups]
     factory = OPTIMIZERS.get(config.optimizer)
     betas = (config.adam_beta1, config.adam_beta2)
     if config.adam_epsilon is None:
-        return factory(groups, lr=config.learning_rate, betas=betas)
-    return factory(groups, lr=config.learning_rate, betas=betas, eps=config.adam_epsilon)
+        optimizer = factory(groups, lr=config.learning_rate, betas=betas)
+    else:
+        optimizer = factory(groups, lr=config.learning_rate, betas=betas, eps=config.adam_epsilon)
+    if restarts and not isinstance(optimizer, MomentOptimizer):
+        raise ConfigError(f"lr_phases: restarts_steps: {config.optimizer!r} cannot; take 'lamb', or leave it out")
+    return optimizer
 
 
 def adamw(

@@ -8,6 +8,7 @@ of warmup (transformers, Huawei) do not.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,6 +130,9 @@ class Phase:
     """One of several schedules that follow each other in a run; fields as in TrainingConfig.
 
     max_steps: updates of the phase. learning_rate: its highest.
+    restarts_steps: True = LAMB and its kin count their own steps from 1 again, as NVIDIA does at its switch of phases.
+        Its running means stay, so the correction of a bias that they no longer have makes the first updates shorter
+        against weight decay, by 10 / sqrt(1000) at first. Updates that fp16 skipped are no steps.
     """
 
     max_steps: int
@@ -136,6 +140,7 @@ class Phase:
     warmup_ratio: float = 0.0
     lr_scheduler: str = "linear"
     lr_scheduler_kwargs: dict[str, float | bool] = field(default_factory=dict)
+    restarts_steps: bool = False
 
     def __post_init__(self) -> None:
         require_positive(self, "max_steps")
@@ -158,6 +163,12 @@ def rate_in_phases(update: int, phases: Sequence[Phase]) -> float:
             return phase.rate(update)
         update -= phase.max_steps
     return phases[-1].rate(update)
+
+
+def step_restarts(phases: Sequence[Phase]) -> tuple[int, ...]:
+    """After how many updates the optimizer counts its steps from 1 again."""
+    starts = itertools.accumulate((phase.max_steps for phase in phases), initial=0)
+    return tuple(start for start, phase in zip(starts, phases, strict=False) if start and phase.restarts_steps)
 
 
 def _left(update: int, total: int, warmup: float, *, jump: bool) -> float:

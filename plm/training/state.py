@@ -26,8 +26,8 @@ from torch import Tensor
 
 from plm.config import read_json, write_json
 from plm.errors import CheckpointError, ConfigError, TrainingError
+from plm.folders import clear_leftovers, save_folder
 from plm.training.distributed import ALONE, Processes, is_spread
-from plm.training.saving import clear_leftovers, save_folder
 from plm.training.tree import Tree, pack, unpack
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -86,15 +86,18 @@ class SupervisedStep:
 
     weigh: batch -> what each of them is a mean over, by field; the fields that it names are trained on.
     factors: how much each counts; 1 where not named.
+    logs: (output, batch) -> further means for the log, as in StepResult; None = none.
     """
 
     weigh: Callable[[Batch], Weights] = weigh_labels
     factors: Mapping[str, float] = field(default_factory=dict)
+    logs: Callable[[Any, Batch], Mapping[str, float | Tensor]] | None = None
 
     def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
         """Raises TrainingError when the model does not return one of the losses."""
         output = model(**model_inputs(batch))
-        return StepResult({name: self.loss(output, name) for name in self.weigh(batch)})
+        losses = {name: self.loss(output, name) for name in self.weigh(batch)}
+        return StepResult(losses, {} if self.logs is None else self.logs(output, batch))
 
     def loss(self, output: object, name: str) -> Tensor:
         """A loss that a model returned, times its factor. Raises TrainingError when it returned none of this name."""

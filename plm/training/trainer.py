@@ -14,6 +14,7 @@ from torch import nn
 
 from plm.config import to_dict
 from plm.errors import CheckpointError, PlmError, TrainingError
+from plm.folders import save_folder
 from plm.training.ahead import lost_workers_explained
 from plm.training.callbacks import Callback, CallbackList, ProgressBar
 from plm.training.config import TrainingConfig
@@ -27,7 +28,6 @@ from plm.training.parts import BestWeights, RandomStates, UpdaterState
 from plm.training.random_state import random_state_kept
 from plm.training.resume import find_state, fingerprint, require_same_run
 from plm.training.run import Record, Run, TrainingReport
-from plm.training.saving import save_folder
 from plm.training.shares import asked_for
 from plm.training.spread import Spread
 from plm.training.state import Checkpoints, Stateful, is_stateful

@@ -48,6 +48,15 @@ def test_dot_product_is_softmax_of_scaled_products() -> None:
 
 
 @every_kernel
+@pytest.mark.parametrize("past", [0, 3])
+def test_scores_are_those_that_a_kernel_explains(kernel: Kernel, past: int) -> None:
+    query, key, value = rectangles(5, 5 + past)
+    _, explained, _ = kernel.explain(query, key, value, **{**FREE, "past": past})
+    assert_close(kernel.scores(query, key, past=past), explained)
+    assert_close(kernel.scores(query[1, 0], key[1, 0], past=past), explained[1, 0])  # whatever leads
+
+
+@every_kernel
 @given(seed=st.integers(0, 10**6), is_causal=st.booleans(), masked=st.booleans(), past=st.integers(0, 3))
 @settings(deadline=None, max_examples=25)
 def test_a_kernel_computes_what_it_explains_gradients_included(

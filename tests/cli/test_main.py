@@ -35,7 +35,11 @@ print(sorted({"torch", "numpy", "tokenizers"} & set(sys.modules)))
 
 
 def test_every_command_has_a_module_and_every_module_with_a_command_is_listed() -> None:
-    modules = {path.stem for path in (REPOSITORY / "plm" / "cli").glob("*.py") if "def command(" in path.read_text()}
+    modules = {
+        path.stem.replace("_", "-")
+        for path in (REPOSITORY / "plm" / "cli").glob("*.py")
+        if "def command(" in path.read_text()
+    }
     assert modules == set(COMMANDS)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import plm
 from plm.config import from_dict
-from plm.data.masking import Masking, Pieces, mask_tokens
+from plm.data.masking import Masked, Masking, Pieces, mask_flat, mask_tokens
 from plm.errors import ConfigError, TokenizerError
 
 Ids = NDArray[np.int64]
@@ -146,12 +146,17 @@ def test_the_global_random_state_is_left_alone() -> None:
 
 def test_shares_that_cannot_be_are_refused() -> None:
     for options, message in (
-        ({"probability": 0.0}, "probability: expected a share"),
         ({"probability": 1.5}, "probability: expected a share"),
         ({"mask_share": 0.9, "random_share": 0.2}, "leave 0 or more"),
         ({"mask_share": -0.1}, "leave 0 or more"),
         ({"seed": -1}, "seed: expected a number from 0"),
         ({"seed": 2**64}, "seed: expected a number from 0"),
+        ({"probability": -0.1}, "probability: expected a share"),
+        ({"count": "exact"}, "count"),
+        ({"max_predictions": 0}, "max_predictions: expected 1 or more"),
+        ({"max_predictions": 5, "count": "independent"}, "max_predictions: expected 1 or more"),
+        ({"max_span": 0}, "max_span: expected 1 word"),
+        ({"span_stop": 1.0}, "span_stop: expected a share"),
     ):
         with pytest.raises(ConfigError, match=message):
             from_dict(Masking, options)  # type: ignore[arg-type]
@@ -162,3 +167,180 @@ def test_a_vocabulary_without_mask_token_is_refused() -> None:
     other.set_role("mask_token", None)
     with pytest.raises(TokenizerError, match="the vocabulary has no mask token"):
         Pieces(other)
+
+
+# ---- texts without padding, other counts, spans
+
+KINDS = (
+    {},
+    {"whole_words": True},
+    {"count": "google"},
+    {"count": "google", "whole_words": True},
+    {"count": "google", "max_predictions": 3},
+    {"whole_words": True, "max_predictions": 3},
+    {"count": "independent"},
+    {"count": "independent", "whole_words": True},
+    {"max_span": 10},
+    {"count": "google", "max_span": 4},
+    {"count": "independent", "max_span": 4},
+)
+
+
+def mask_all(
+    ids: Ids, lengths: Ids, *, epoch: int = 0, index: Any = None, starts: Any = None, **options: Any
+) -> Masked:
+    numbers = np.arange(len(lengths)) if index is None else np.asarray(index)
+    masking = Masking(**options)
+    return mask_flat(ids, lengths, index=numbers, epoch=epoch, masking=masking, pieces=PIECES, starts=starts)
+
+
+def one_after_the_other(count: int, length: int, *, seed: int = 0, endings: float = 0.3) -> tuple[Ids, Ids]:
+    ids, live = texts(count, length, seed=seed, endings=endings)
+    return ids[live], live.sum(1)
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_padded_and_flat_texts_are_masked_alike(options: dict[str, Any]) -> None:
+    ids, live = texts(40, 60)
+    flat = mask_all(ids[live], live.sum(1), epoch=2, **options)
+    masked, labels = mask(ids, live, epoch=2, **options)
+    assert (masked[live] == flat.ids).all()
+    assert (np.flatnonzero(labels[live] != -100) == flat.places).all()
+    assert (labels[live][flat.places] == flat.labels).all()
+    assert len(flat.places)
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_only_chosen_places_change_and_labels_are_what_stood_there(options: dict[str, Any]) -> None:
+    ids, lengths = one_after_the_other(60, 50)
+    before = ids.copy()
+    masked = mask_all(ids, lengths, **options)
+    assert (ids == before).all()
+    assert (np.diff(masked.places) > 0).all()
+    assert (masked.labels == ids[masked.places]).all()
+    assert not PIECES.is_special[masked.labels].any()
+    untouched = np.ones(len(ids), dtype=bool)
+    untouched[masked.places] = False
+    assert (masked.ids[untouched] == ids[untouched]).all()
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_a_flat_text_is_masked_alike_in_whatever_batch(options: dict[str, Any]) -> None:
+    ids, lengths = one_after_the_other(9, 40)
+    parts = np.split(ids, np.cumsum(lengths)[:-1])
+    whole = np.split(mask_all(ids, lengths, epoch=1, **options).ids, np.cumsum(lengths)[:-1])
+    for order in ([3], [8, 0, 3], [5, 5]):
+        some = mask_all(np.concatenate([parts[n] for n in order]), lengths[order], epoch=1, index=order, **options)
+        for number, part in zip(order, np.split(some.ids, np.cumsum(lengths[order])[:-1]), strict=True):
+            assert (part == whole[number]).all()
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_with_probability_0_nothing_is_masked(options: dict[str, Any]) -> None:
+    ids, lengths = one_after_the_other(20, 30)
+    masked = mask_all(ids, lengths, **{**options, "probability": 0.0})
+    assert len(masked.places) == len(masked.labels) == 0
+    assert (masked.ids == ids).all()
+
+
+def counts_of(masked: Masked, lengths: Ids) -> Ids:
+    return np.diff(np.searchsorted(masked.places, np.append(0, np.cumsum(lengths))))
+
+
+def test_google_counts_special_tokens_too_and_rounds_as_python_does() -> None:
+    lengths = np.array([10, 30, 50, 128, 3, 12])
+    ids = np.concatenate([np.array([CLS, *[WORDS[0]] * (n - 2), SEP]) for n in lengths])
+    counts = counts_of(mask_all(ids, lengths, count="google"), lengths)
+    assert counts.tolist() == [min(20, max(1, round(n * 0.15))) for n in lengths.tolist()]
+    capped = counts_of(mask_all(ids, lengths, count="google", max_predictions=4), lengths)
+    assert capped.tolist() == [2, 4, 4, 4, 1, 2]
+
+
+def test_whole_words_that_would_exceed_googles_count_are_passed_over() -> None:
+    ids, lengths = one_after_the_other(300, 60, endings=0.6)
+    counts = counts_of(mask_all(ids, lengths, count="google", whole_words=True), lengths)
+    wanted = np.maximum(1, np.rint(lengths * 0.15))
+    assert (counts <= wanted).all()
+    assert (counts == wanted).mean() > 0.8
+
+
+def test_never_more_than_max_predictions_are_masked() -> None:
+    ids, lengths = one_after_the_other(300, 60, endings=0.6)
+    for options in ({}, {"whole_words": True}, {"max_span": 5}, {"count": "google", "max_span": 5}):
+        assert counts_of(mask_all(ids, lengths, max_predictions=3, **options), lengths).max() == 3
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_independent_words_are_masked_with_their_probability(whole: bool) -> None:
+    ids, lengths = one_after_the_other(600, 80)
+    masked = mask_all(ids, lengths, count="independent", whole_words=whole, probability=0.2)
+    assert len(masked.places) / (~PIECES.is_special[ids]).sum() == pytest.approx(0.2, abs=0.01)
+    counts = counts_of(masked, lengths)[lengths == np.median(lengths)]
+    assert len(set(counts.tolist())) > 1
+
+
+def test_words_begin_where_the_corpus_says() -> None:
+    lengths = np.full(200, 42)
+    ids = np.tile(np.array([CLS, *[WORDS[0]] * 40, SEP]), 200)
+    starts = np.tile(np.array([True, *[True, False] * 20, True]), 200)
+    masked = mask_all(ids, lengths, starts=starts, whole_words=True)
+    chosen = np.zeros(len(ids), dtype=bool)
+    chosen[masked.places] = True
+    pairs = chosen.reshape(200, 42)[:, 1:-1].reshape(200, 20, 2)
+    assert (pairs[..., 0] == pairs[..., 1]).all()
+    assert (pairs[..., 0].sum(1) == 3).all()
+
+
+def spans_of(options: dict[str, Any], *, count: int = 400, length: int = 200) -> tuple[NDArray[np.bool_], Masked]:
+    """Chosen places, (count, length), of texts of words of one piece, without special tokens."""
+    ids = np.full(count * length, WORDS[0])
+    masked = mask_all(ids, np.full(count, length), **options)
+    chosen = np.zeros(len(ids), dtype=bool)
+    chosen[masked.places] = True
+    return chosen.reshape(count, length), masked
+
+
+def test_spans_have_the_lengths_of_a_clipped_geometric_distribution() -> None:
+    # So few are chosen that hardly any two touch.
+    chosen, _ = spans_of({"max_span": 10, "count": "independent", "probability": 0.01}, count=4000)
+    edges = np.diff(np.pad(chosen, ((0, 0), (1, 1))).astype(int), axis=1)
+    (_, first), (_, last) = np.nonzero(edges == 1), np.nonzero(edges == -1)
+    sizes = (last - first)[(first > 0) & (last < chosen.shape[1])]
+    shares = 0.2 * 0.8 ** np.arange(10)
+    shares /= shares.sum()
+    assert np.abs(np.bincount(sizes, minlength=11)[1:11] / len(sizes) - shares).max() < 0.03
+    assert sizes.mean() == pytest.approx(3.8, abs=0.2)
+
+
+def test_spans_fill_the_share_and_every_place_is_as_likely() -> None:
+    chosen, _ = spans_of({"max_span": 10, "count": "google"}, count=3000, length=100)
+    assert chosen.mean() == pytest.approx(0.15, abs=0.003)
+    assert np.abs(chosen[:, 5:-5].mean(0) - 0.15).max() < 0.035
+
+
+def test_a_span_has_one_fate() -> None:
+    chosen, masked = spans_of({"max_span": 6, "count": "independent", "probability": 0.02})
+    hidden = (masked.ids == MASK).reshape(chosen.shape)
+    together = chosen[:, 1:] & chosen[:, :-1]
+    assert (hidden[:, 1:] == hidden[:, :-1])[together].mean() > 0.98  # two spans may touch
+    assert hidden[chosen].mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_spans_end_at_special_tokens() -> None:
+    ids, lengths = np.tile(np.array([CLS, WORDS[0], SEP, WORDS[0], SEP]), 500), np.full(500, 5)
+    masked = mask_all(ids, lengths, max_span=10, probability=0.5)
+    assert (counts_of(masked, lengths) == 1).all()
+
+
+def test_random_words_are_ordinary_ones() -> None:
+    assert not PIECES.is_special[PIECES.ordinary].any()
+    tokens = TOKENIZER.convert_ids_to_tokens(PIECES.ordinary.tolist())
+    assert not any(token.startswith("[unused") for token in tokens)
+    ids, lengths = one_after_the_other(300, 60)
+    masked = mask_all(ids, lengths, mask_share=0.0, random_share=1.0)
+    assert np.isin(masked.ids[masked.places], PIECES.ordinary).all()
+
+
+def test_types_of_ids_are_kept() -> None:
+    ids, lengths = one_after_the_other(3, 20)
+    assert mask_all(ids.astype(np.int32), lengths).ids.dtype == np.int32

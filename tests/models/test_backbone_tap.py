@@ -29,7 +29,7 @@ def taken(model: Model, *names: str, **arguments: Any) -> tuple[Any, Tap]:
 
 @every_family
 def test_the_names_follow_the_computation(family: str) -> None:
-    inner = ["scores", "probabilities", "output"]
+    inner = ["query", "key", "scores", "probabilities", "output"]
     assert list(tiny_model(family).tap_names()) == ["embeddings", *(f"blocks.{n}.{i}" for n in (0, 1) for i in inner)]
     with pytest.raises(UnknownNameError, match=r"at 'blocks\.2\.scores'; did you mean 'blocks\.[01]\.scores'"):
         Tap(tiny_model(family), "blocks.2.scores")
@@ -85,7 +85,23 @@ def test_scores_are_scaled_products() -> None:
 
 
 @every_family
-@pytest.mark.parametrize("name", ["embeddings", "blocks.0.scores", "blocks.1.probabilities", "blocks.0.output"])
+@pytest.mark.parametrize("inside", [True, False], ids=["packed", "padded"])
+def test_scores_follow_from_queries_and_keys(family: str, inside: bool) -> None:
+    model = tiny_model(family)
+    with packing(inside=inside):
+        _, tap = taken(model, "blocks.1.query", "blocks.1.key")
+    query, key = (tap[name].transpose(1, 2) for name in ("blocks.1.query", "blocks.1.key"))
+    assert query.shape == (3, 3, 7, 4)
+    live = (MASK == 1)[:, None, :, None] & (MASK == 1)[:, None, None, :]
+    scores = model.backbone.blocks[1].attention.kernel.scores(query, key)
+    expected = taken(model, "blocks.1.scores")[1]["blocks.1.scores"]
+    assert_close(scores[live.expand_as(scores)], expected[live.expand_as(expected)])
+
+
+@every_family
+@pytest.mark.parametrize(
+    "name", ["embeddings", "blocks.0.query", "blocks.0.scores", "blocks.1.probabilities", "blocks.0.output"]
+)
 @pytest.mark.parametrize("recomputed", [False, True], ids=["plain", "checkpointed"])
 def test_gradients_flow_through_what_was_taken(family: str, name: str, recomputed: bool) -> None:
     model, expected = tiny_model(family), tiny_model(family)

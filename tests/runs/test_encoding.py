@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import plm
-from plm.data import Batching, parallel
+from plm import parallel
+from plm.data import Batching
 from plm.errors import ConfigError, DataError
 from plm.runs.encoding import Encoder, text_length
 from plm.runs.preparation import Split

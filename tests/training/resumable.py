@@ -22,8 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from plm import folders
 from plm.data import Batches, Feature, batches_by_count, pad_batch
-from plm.data.parallel import parallel_chunks
+from plm.parallel import parallel_chunks
 from plm.training import (
     Callback,
     CommaSeparated,
@@ -33,7 +34,6 @@ from plm.training import (
     Trainer,
     TrainingConfig,
     TrainingReport,
-    saving,
     state,
 )
 from tests.tiny_models import tiny_model
@@ -183,7 +183,7 @@ def watch_operations(fatal: int | None) -> None:
 
         return run
 
-    saving.os = Operations(os, fsync=counted(lambda descriptor: None))  # type: ignore[attr-defined, assignment]
+    folders.os = Operations(os, fsync=counted(lambda descriptor: None))  # type: ignore[attr-defined, assignment]
     shutil.rmtree = counted(shutil.rmtree)  # type: ignore[assignment]
     state.save_file = counted(save_file)  # type: ignore[assignment]
     Path.rename = counted(Path.rename)  # type: ignore[method-assign]

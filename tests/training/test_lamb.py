@@ -125,3 +125,20 @@ def test_the_first_update_is_finite() -> None:
 def test_unknown_flags_are_refused() -> None:
     with pytest.raises(TrainingError, match="trust: 'some' is not one of 'decayed', 'all'"):
         Lamb([torch.zeros(1, requires_grad=True)], lr=0.1, trust="some")  # type: ignore[arg-type]
+
+
+def test_a_restart_counts_steps_from_one_and_keeps_the_running_means() -> None:
+    """Twin: the state "step" of another optimizer is set to 0 by hand."""
+    ours, theirs = LeastSquares(), LeastSquares()
+    groups = [{**group, "restarts": (2,)} for group in ours.groups()]
+    restarted, plain = Lamb(groups, lr=1e-2), Lamb(theirs.groups(), lr=1e-2)
+    seen = steps(ours, restarted, 4)
+    expected = steps(theirs, plain, 2)
+    for state in plain.state.values():
+        state["step"].zero_()
+    for update in (2, 3):
+        theirs.differentiate(update)
+        plain.step()
+        expected.append(theirs.values())
+    assert seen == expected
+    assert seen[2] != steps(LeastSquares(), Lamb(LeastSquares().groups(), lr=1e-2), 3)[2]

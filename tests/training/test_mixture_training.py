@@ -172,9 +172,9 @@ AUXILIARY = Mixing(ratios={"words": 0.5}, epoch_of=("mood", "ends"))
 def test_tasks_of_plm_and_of_users_are_learned_together_and_come_back_from_a_folder(
     folder: Path, tmp_path: Path
 ) -> None:
-    run = Together(folder, mixing=AUXILIARY, num_train_epochs=20, learning_rates={"heads.ends.*": 1.5e-2})
+    run = Together(folder, mixing=AUXILIARY, num_train_epochs=30, learning_rates={"heads.ends.*": 1.5e-2})
     report = run.train()
-    assert report.updates == 20 * (6 + 6 + 3)
+    assert report.updates == 30 * (6 + 6 + 3)
     assert report.best_metrics["mood/accuracy"] == 1.0
     assert report.best_metrics["ends/share"] >= 0.75
     assert report.best_metrics["macro"] == pytest.approx(

@@ -48,8 +48,8 @@ WITH_EVERYTHING = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk is tested in test_saving."""
-    monkeypatch.setattr("plm.training.saving.os.fsync", lambda descriptor: None)
+    """Waiting for the disk is tested in test_folders."""
+    monkeypatch.setattr("plm.folders.os.fsync", lambda descriptor: None)
 
 
 class Cut(Exception):

@@ -22,7 +22,7 @@ STATE = {"model": {"weight": torch.arange(12.0).reshape(3, 4)}, "run": {"update"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("plm.training.saving.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("plm.folders.os.fsync", lambda descriptor: None)
 
 
 def test_views_transposed_and_tied_tensors_are_saved(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_files_are_there_before_their_folder_has_its_name(tmp_path: Path, monkey
 
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs a system that names open files")
-    monkeypatch.setattr("plm.training.saving.os.fsync", note_sync)
+    monkeypatch.setattr("plm.folders.os.fsync", note_sync)
     monkeypatch.setattr(Path, "rename", note_rename)
     Checkpoints(tmp_path / "checkpoints", keep=1).save(5, STATE)
     written = [f"sync {name}" for name in (MANIFEST, VALUES, TENSORS)]

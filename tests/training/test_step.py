@@ -62,3 +62,10 @@ def test_a_model_without_the_loss_is_refused() -> None:
 
     with pytest.raises(TrainingError, match="returned no 'loss'; its head must take the targets"):
         SupervisedStep()(NoLoss(), {"labels": torch.tensor([1])})
+
+
+def test_a_supervised_step_logs_what_it_is_told_to_measure() -> None:
+    step = SupervisedStep(logs=lambda output, batch: {"loss.doubled": 2.0 * output.loss.detach()})
+    result = step(TinyModel(), examples(torch.arange(5)))
+    assert list(result.logs) == ["loss.doubled"]
+    assert float(result.logs["loss.doubled"]) == pytest.approx(2.0 * result.losses["loss"].item())

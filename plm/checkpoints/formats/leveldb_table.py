@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from plm.checkpoints.formats.binary import Cursor, FileBytes
-from plm.checkpoints.formats.crc32c import masked_crc32c
 from plm.checkpoints.formats.protobuf import varint
 from plm.checkpoints.formats.snappy import decompress
+from plm.crc32c import masked_crc32c
 
 MAGIC = (0xDB47_7524_8B80_FB57).to_bytes(8, "little")
 """The last eight bytes of every table."""

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from plm.checkpoints.formats.binary import Cursor, FileBytes, last_bytes, raw_bytes
-from plm.checkpoints.formats.crc32c import masked_crc32c
 from plm.checkpoints.formats.format import Format, best_first
 from plm.checkpoints.formats.leveldb_table import MAGIC, read_table, write_table
 from plm.checkpoints.formats.protobuf import (
@@ -29,6 +28,7 @@ from plm.checkpoints.formats.protobuf import (
     varint_field,
 )
 from plm.checkpoints.formats.replacing import replacing
+from plm.crc32c import masked_crc32c
 from plm.errors import CheckpointError
 
 _DTYPES = {

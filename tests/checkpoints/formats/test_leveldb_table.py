@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plm.checkpoints.formats.binary import FileBytes
-from plm.checkpoints.formats.crc32c import masked_crc32c
 from plm.checkpoints.formats.leveldb_table import read_table, write_table
 from plm.checkpoints.formats.protobuf import varint
+from plm.crc32c import masked_crc32c
 from plm.errors import CheckpointError
 
 

@@ -18,18 +18,23 @@ def save_folder(folder: Path, save: Callable[[Path], None]) -> None:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(folder)
-    mark = uuid.uuid4().hex[:8]
-    fresh, old = (folder.with_name(f".{folder.name}.{kind}-{mark}") for kind in ("new", "old"))
+    fresh = _beside(folder, "new")
     fresh.mkdir()
     try:
         save(fresh)
-        _sync_all(fresh)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        sync(folder.parent)
+        put_in_place(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Give a filled folder the name of another beside it, which goes if it is there, once every file is on the disk."""
+    old = _beside(folder, "old")
+    _sync_all(fresh)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -51,6 +56,11 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _beside(folder: Path, kind: str) -> Path:
+    """A name that is free."""
+    return folder.with_name(f".{folder.name}.{kind}-{uuid.uuid4().hex[:8]}")
 
 
 def _sync_all(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plm.training.saving import clear_leftovers, save_folder
+from plm.folders import clear_leftovers, save_folder
 
 
 def test_a_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:

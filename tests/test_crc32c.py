@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plm.checkpoints.formats.crc32c import crc32c, masked_crc32c
+from plm.crc32c import crc32c, masked_crc32c, masked_crc32c_each
 
 
 def by_definition(data: bytes) -> int:
@@ -49,3 +49,14 @@ def test_the_mask_rotates_and_adds() -> None:
     crc = crc32c(b"foo")
     assert masked_crc32c(b"foo") == ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
     assert masked_crc32c(b"foo") != crc
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.binary(max_size=300), max_size=12))
+def test_many_together_have_the_checksums_that_each_has_alone(pieces: list[bytes]) -> None:
+    assert masked_crc32c_each(pieces) == [masked_crc32c(piece) for piece in pieces]
+
+
+def test_long_and_short_ones_may_stand_together() -> None:
+    pieces = [bytes([number % 251]) * size for number, size in enumerate([0, 65536, 3, 65540, 4, 100, 200003])]
+    assert masked_crc32c_each(pieces) == [masked_crc32c(piece) for piece in pieces]

@@ -5,6 +5,7 @@ Starting a process takes seconds, as it imports torch; therefore a test that sta
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -14,8 +15,8 @@ from functools import partial
 
 import pytest
 
-from plm.data.parallel import _portable, parallel_chunks
 from plm.errors import ConfigError, DataError, UnknownNameError
+from plm.parallel import _portable, parallel_chunks, parallel_map
 
 
 def double(chunk: Sequence[bytes], start: int) -> list[tuple[bytes, int]]:
@@ -117,7 +118,30 @@ def test_ctrl_c_ends_the_processes() -> None:
 
 
 def test_what_cannot_be_meant_is_refused() -> None:
-    with pytest.raises(ConfigError, match="got -1 and 1000"):
+    with pytest.raises(ConfigError, match="got -1"):
         list(parallel_chunks(double, [b"x"], workers=-1))
     with pytest.raises(ConfigError, match="cannot be sent to worker processes"):
         list(parallel_chunks(lambda chunk, start: chunk, [1], workers=1))
+
+
+def doubled(item: int) -> int:
+    return 2 * item
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_items_of_an_iterator_are_taken_only_shortly_before_their_turn(workers: int) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[int]:
+        for number in itertools.count():
+            taken.append(number)
+            yield number
+
+    results = parallel_map(doubled, endless(), workers=workers)
+    assert [next(results) for _ in range(50)] == list(range(0, 100, 2))
+    assert len(taken) <= 50 + 4 * workers
+    results.close()
+
+
+def test_the_end_of_an_iterator_is_the_end_of_the_results() -> None:
+    assert list(parallel_map(doubled, iter(range(7)), workers=2)) == list(range(0, 14, 2))
