@@ -1,4 +1,4 @@
-"""The same training on both sides of `benchmarks.finetune`: with plm's Trainer and with that of transformers.
+"""The same training on both sides of a comparison: with plm's Trainer and with that of transformers.
 
 Both start from the same weights, head included, and read the same token ids in the same batches, drawn at random; the
 metrics come from the same code. Each side pads and draws dropout in its own default way.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, count
@@ -62,7 +62,9 @@ class Clock:
         return last[0] - first[0], last[1] - first[1]
 
 
-class _Timer(Callback):
+class Timer(Callback):
+    """Ticks a clock after every update of plm's Trainer."""
+
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
 
@@ -125,7 +127,7 @@ class Contest:
         task, clock = self.material.task, Clock()
         step = SupervisedStep(weigh=task.weigh, factors=task.loss_factors)
         batches = self._batches(self.features, seed=config.seed)
-        report = Trainer(model, config, batches=batches, step=step, callbacks=[_Timer(clock)]).train()
+        report = Trainer(model, config, batches=batches, step=step, callbacks=[Timer(clock)]).train()
         losses = [record.values["loss"] for record in report.history if record.kind == "train"]
         return self._outcome(clock, losses, self._score(model))
 
@@ -133,37 +135,24 @@ class Contest:
         """With transformers.Trainer and its default collator, from weights that plm has saved."""
         import transformers
 
-        clock, order = Clock(), _Order(self._batches(self.features, seed=config.seed))
-
-        class SameOrder(transformers.Trainer):  # type: ignore[misc]
-            def _get_train_sampler(self, *_: Any) -> _Order:
-                return order
-
-        class Listener(transformers.TrainerCallback):  # type: ignore[misc]
-            losses: list[float] = []  # noqa: RUF012  (one of this class is made)
-
-            def on_step_end(self, *_: Any, **__: Any) -> None:
-                clock.tick()
-
-            def on_log(self, *_: Any, logs: Mapping[str, float], **__: Any) -> None:
-                if "loss" in logs:
-                    self.losses.append(logs["loss"])
-
+        clock = Clock()
         tokenizer = transformers.AutoTokenizer.from_pretrained(self.model)
         model = getattr(transformers, self.material.recipe.peer).from_pretrained(folder)
         is_tagger = "TokenClassification" in self.material.recipe.peer
+        collator = (
+            transformers.DataCollatorForTokenClassification if is_tagger else transformers.DataCollatorWithPadding
+        )
         with tempfile.TemporaryDirectory() as output_dir:
-            trainer = SameOrder(
+            trainer, losses = peer_trainer(
                 model=model,
-                args=_arguments(config, output_dir, batch_size=self.batch_size),
-                train_dataset=self._rows(),
-                processing_class=tokenizer,
-                data_collator=transformers.DataCollatorForTokenClassification(tokenizer) if is_tagger else None,
-                callbacks=[Listener],
+                args=peer_arguments(config, output_dir, batch_size=self.batch_size),
+                rows=self._rows(),
+                order=_Order(self._batches(self.features, seed=config.seed)),
+                collator=getattr(transformers, collator)(tokenizer),
+                clock=clock,
             )
-            trainer.remove_callback(transformers.PrinterCallback)
             trainer.train()
-        return self._outcome(clock, Listener.losses, self._score(_without_extras(model)))
+        return self._outcome(clock, losses, self._score(_without_extras(model)))
 
     def _encode(self, examples: Sequence[Any]) -> Sequence[Any]:
         return self.material.task.encode(examples, self.tokenizer, max_length=self.material.recipe.max_length)
@@ -206,7 +195,38 @@ class Contest:
         )
 
 
-def _arguments(config: TrainingConfig, output_dir: str, *, batch_size: int) -> Any:
+def peer_trainer(
+    *,
+    model: Any,
+    args: Any,
+    rows: Sequence[Mapping[str, Any]],
+    order: Iterable[int],
+    collator: Callable[[Any], Any],
+    clock: Clock,
+) -> tuple[Any, list[float]]:
+    """transformers.Trainer for rows in a given order, and the list that will hold the losses of its updates."""
+    import transformers
+
+    losses: list[float] = []
+
+    class SameOrder(transformers.Trainer):  # type: ignore[misc]
+        def _get_train_sampler(self, *_: Any) -> Iterable[int]:
+            return order
+
+    class Listener(transformers.TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            clock.tick()
+
+        def on_log(self, *_: Any, logs: Mapping[str, float], **__: Any) -> None:
+            if "loss" in logs:
+                losses.append(logs["loss"])
+
+    trainer = SameOrder(model=model, args=args, train_dataset=rows, data_collator=collator, callbacks=[Listener])
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer, losses
+
+
+def peer_arguments(config: TrainingConfig, output_dir: str, *, batch_size: int) -> Any:
     """The config in the words of transformers. AdamW decays no biases and norms there either."""
     import transformers
 
@@ -215,6 +235,7 @@ def _arguments(config: TrainingConfig, output_dir: str, *, batch_size: int) -> A
         seed=config.seed,
         per_device_train_batch_size=batch_size,
         num_train_epochs=config.num_train_epochs,
+        max_steps=-1 if config.max_steps is None else config.max_steps,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.lr_scheduler,
         warmup_steps=config.warmup_ratio,  # below 1 it is a share of all updates

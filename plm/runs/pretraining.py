@@ -102,7 +102,7 @@ class _Ready:
         model, tokenizer, notes = starting_model(config, corpus.tokenizer)
         _check_lengths(config, model)
         counts = count_tokens(corpus)
-        evaluate = None if dev is None else _evaluation(config, dev, learned=counts)
+        evaluate = None if dev is None else held_out_evaluation(config, dev, learned=counts)
         if evaluate is not None:
             evaluate.require_metric(config.training.metric_for_best)
         watch = LossWatch(config.watch, name=objective.words, guessing=entropy(counts))
@@ -128,7 +128,7 @@ def _training(config: PretrainingConfig, corpus: Corpus) -> PhaseBatches:
     return PhaseBatches(phases, [phase.schedule.max_steps * accumulation for phase in config.phases])
 
 
-def _evaluation(config: PretrainingConfig, dev: Corpus, *, learned: Counts) -> PretrainingEvaluation:
+def held_out_evaluation(config: PretrainingConfig, dev: Corpus, *, learned: Counts) -> PretrainingEvaluation:
     """That of the dev corpus. learned: how often each token is in the training text."""
     options, objective = config.evaluation, config.examples.objective
     examples = config.examples.examples(dev, max_length=evaluation_length(config), seed=_HELD_OUT_SEED)
