@@ -108,7 +108,7 @@ def _by_processes(
                 return
             if turn in finished:
                 outcome = finished.pop(turn)
-                if isinstance(outcome, _Failure):
+                if isinstance(outcome, Failure):
                     raise outcome.error
                 turn += 1
                 yield outcome
@@ -129,7 +129,7 @@ class _Unpacking:
         return self.function(*chunk)
 
 
-class _Failure:
+class Failure:
     """What an item leads to instead of a result."""
 
     def __init__(self, error: Exception) -> None:
@@ -196,13 +196,13 @@ def _serve(payload: bytes, connection: Connection) -> None:
                 function = function or pickle.loads(payload)
                 answer = pickle.dumps(function(item))
             except Exception as error:
-                answer = pickle.dumps(_Failure(_portable(error)))
+                answer = pickle.dumps(Failure(portable(error)))
             connection.send_bytes(answer)
     except (EOFError, OSError):
         return
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The error itself, if it can travel; what is no message for users gets the place where it happened as a note."""
     if not isinstance(error, PlmError):
         error.add_note("In a worker process:\n" + traceback.format_exc())

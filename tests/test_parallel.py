@@ -16,7 +16,7 @@ from functools import partial
 import pytest
 
 from plm.errors import ConfigError, DataError, UnknownNameError
-from plm.parallel import _portable, parallel_chunks, parallel_map
+from plm.parallel import portable, parallel_chunks, parallel_map
 
 
 def double(chunk: Sequence[bytes], start: int) -> list[tuple[bytes, int]]:
@@ -70,16 +70,16 @@ def test_errors_that_are_no_messages_tell_where_they_happened() -> None:
     class OwnError(Exception):
         """Known to no other process."""
 
-    assert _portable(DataError("line 7")).args == ("line 7",)
-    assert not hasattr(_portable(DataError("line 7")), "__notes__")
+    assert portable(DataError("line 7")).args == ("line 7",)
+    assert not hasattr(portable(DataError("line 7")), "__notes__")
     try:
         fail_at(1, ZeroDivisionError("x"), [1], 0)
     except ZeroDivisionError as error:
-        travelled = _portable(error)
+        travelled = portable(error)
         assert isinstance(travelled, ZeroDivisionError)
         assert "In a worker process" in travelled.__notes__[0]
         assert "fail_at" in travelled.__notes__[0]
-    converted = _portable(OwnError("by itself"))
+    converted = portable(OwnError("by itself"))
     assert isinstance(converted, DataError)
     assert str(converted) == "OwnError: by itself"
 

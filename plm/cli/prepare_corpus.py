@@ -10,6 +10,7 @@ import click
 from plm.auto.tokenizer import AutoTokenizer
 from plm.cli.output import examples, json_option, show
 from plm.corpus.prepare import REPORT, prepare
+from plm.corpus.ray_engine import ray_engine
 from plm.corpus.reading import TextLayout
 from plm.corpus.segmenters import named_segmenter
 
@@ -40,6 +41,8 @@ from plm.corpus.segmenters import named_segmenter
     help="Find words, to be masked as a whole, in text without spaces: a list of words with frequencies, or jieba.",
 )
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes besides this one.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="Who works: processes here, Ray.")
+@click.option("--ray-address", help="Of the Ray cluster. [the one of this machine or RAY_ADDRESS, else a new one]")
 @click.option("--overwrite", is_flag=True, help="Replace the corpus that is there already.")
 @json_option
 def command(
@@ -51,6 +54,8 @@ def command(
     split: Any,
     segmenter: str | None,
     workers: int,
+    engine: str,
+    ray_address: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -59,6 +64,8 @@ def command(
     Files may be packed (.gz, .xz, .bz2). The folder gets the ids, the tokenizer, and report.md, which says what is in
     the text and what looks wrong with it. Interrupted or killed, the same command goes on where it stopped.
     """
+    if (engine == "ray" and workers) or (engine == "local" and ray_address):
+        raise click.UsageError("--workers belongs to --engine local, --ray-address to --engine ray")
     corpus = prepare(
         text,
         output_dir,
@@ -66,6 +73,7 @@ def command(
         layout=TextLayout(kind=layout, field=field, split=split),
         segmenter=None if segmenter is None else named_segmenter(segmenter),
         workers=workers,
+        engine=ray_engine(ray_address) if engine == "ray" else None,
         overwrite=overwrite,
     )
     counts = {name: corpus.facts[name] for name in ("documents", "sentences", "tokens")}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plm.corpus.places import BlockPlace, read
 from plm.corpus.reading import Block, Position, TextLayout, documents_of
 from plm.corpus.segmenters import Segmenter, word_starts
 from plm.corpus.store import token_type
@@ -49,8 +50,9 @@ class BlockEncoder:
         self.cache = WordCache(tokenizer)
         self.type = token_type(len(tokenizer))
 
-    def __call__(self, block: Block) -> EncodedBlock:
+    def __call__(self, found: Block | BlockPlace) -> EncodedBlock:
         """Raises DataError naming file and line of what is no text."""
+        block = read(found)
         sentences, ends = documents_of(block, self.layout)
         ids, lengths = self.cache.encode(sentences)
         starts = self._word_starts(sentences, ids, lengths)

@@ -124,7 +124,7 @@ class _Gunzip:
         return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
 
 
-_UNPACKERS: Mapping[str, Callable[[], _Unpacker]] = {
+UNPACKERS: Mapping[str, Callable[[], _Unpacker]] = {
     ".gz": _Gunzip,
     ".xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
     ".bz2": bz2.BZ2Decompressor,
@@ -153,7 +153,7 @@ class TextStream:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._unpacker = _UNPACKERS.get(path.suffix.lower())
+        self._unpacker = UNPACKERS.get(path.suffix.lower())
         try:
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:

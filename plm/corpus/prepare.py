@@ -2,7 +2,7 @@
 
     corpus = prepare(["books.txt", "wiki/*.gz"], "corpus", tokenizer=tokenizer, layout=TextLayout(kind="sentences"))
 
-One process reads blocks of lines and writes, the others make ids of them; the blocks come back in their order, so the
+One process finds blocks of lines and writes, the others make ids of them; the blocks come back in their order, so the
 files are the same however many there are. What is written lies in `corpus.partial` until it is whole. A journal there
 says up to where in the text everything is on the disk: a preparation that was killed goes on from it.
 """
@@ -28,7 +28,8 @@ import plm
 from plm.config import write_text
 from plm.corpus.draft import Draft, clear_draft
 from plm.corpus.encoding import BlockEncoder, EncodedBlock
-from plm.corpus.reading import Block, Position, TextLayout, find_files, read_blocks, total_bytes
+from plm.corpus.places import BlockPlace, find_blocks
+from plm.corpus.reading import Block, Position, TextLayout, find_files, total_bytes
 from plm.corpus.segmenters import Segmenter
 from plm.corpus.store import MANIFEST, TOKENIZER, Corpus, Manifest
 from plm.corpus.survey import Survey
@@ -40,7 +41,8 @@ from plm.tokenizers.identity import tokenizer_state
 
 logger = logging.getLogger(__name__)
 
-Engine = Callable[[Callable[[Block], EncodedBlock], Iterable[Block]], Generator[EncodedBlock, None, None]]
+Found = Block | BlockPlace
+Engine = Callable[[Callable[[Found], EncodedBlock], Iterable[Found]], Generator[EncodedBlock, None, None]]
 """Does something with every block, somewhere, and gives the results in the order of the blocks."""
 
 REPORT, PICTURE = "report.md", "lengths.png"
@@ -104,7 +106,7 @@ def prepare(
 def _fill(draft: Draft, survey: Survey, files: Sequence[Path], encode: BlockEncoder, spread: Engine) -> None:
     """Encode what the draft does not hold yet. Whatever happens, its journal stays true."""
     was = draft.progress
-    blocks = read_blocks(files, encode.layout, start=Position(was.file, was.offset), size=BLOCK_BYTES)
+    blocks = find_blocks(files, encode.layout, start=Position(was.file, was.offset), size=BLOCK_BYTES)
     sizes = [total_bytes([file]) for file in files]
     if was.tokens:
         logger.info("%s: going on in %s", draft.folder, files[min(was.file, len(files) - 1)])

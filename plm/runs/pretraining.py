@@ -1,7 +1,7 @@
 """Pretraining: corpus, model, phases and files put together for the one Trainer.
 
-report = pretrain(read_pretraining("small.toml"))
-print(*report.lines(), sep="\n")
+    report = pretrain(read_pretraining("small.toml"))
+    print(*report.lines(), sep="\n")
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import pytest
 from plm.auto.tokenizer import AutoTokenizer
 from plm.corpus import prepare as preparing
 from plm.corpus.encoding import BlockEncoder, EncodedBlock
+from plm.corpus.places import BlockPlace
 from plm.corpus.prepare import prepare
 from plm.corpus.reading import Block, TextLayout
 from plm.corpus.store import Corpus
@@ -83,11 +84,11 @@ class DiesAfter(BlockEncoder):
 
     blocks = 0
 
-    def __call__(self, block: Block) -> EncodedBlock:
+    def __call__(self, found: Block | BlockPlace) -> EncodedBlock:
         self.blocks += 1
         if self.blocks > 3:
             raise MemoryError
-        return super().__call__(block)
+        return super().__call__(found)
 
 
 def test_a_preparation_that_died_goes_on_without_loss_or_duplicates(
