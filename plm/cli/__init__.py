@@ -22,6 +22,8 @@ COMMANDS = {
     "train": "Train what a TOML file describes.",
     "prepare-corpus": "Make token ids of raw text, to pretrain on.",
     "pretrain": "Pretrain what a TOML file describes.",
+    "distill": "Distil a small student from its teacher, as a TOML file describes.",
+    "augment": "Vary the texts of a training file.",
     "score": "Score predictions as the official evaluators of SQuAD and CMRC do.",
     "env": "Show versions, for reports of problems.",
 }

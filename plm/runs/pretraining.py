@@ -2,6 +2,8 @@
 
     report = pretrain(read_pretraining("small.toml"))
     print(*report.lines(), sep="\n")
+
+`plm pretrain` does the same.
 """
 
 from __future__ import annotations

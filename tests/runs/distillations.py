@@ -94,10 +94,10 @@ def trained_teacher(folder: Path, task: Mapping[str, Any], *, family: str = "ber
     return folder / "teacher"
 
 
-def student_file(folder: Path, family: str = "tinybert") -> Path:
-    """The config file of a small architecture."""
+def student_file(folder: Path, family: str = "tinybert", **changes: Any) -> Path:
+    """The config file of a small architecture. changes: further fields."""
     path = folder / f"{family}.json"
-    path.write_text(json.dumps({"model_type": family, **STUDENT, "max_position_embeddings": 24}))
+    path.write_text(json.dumps({"model_type": family, **STUDENT, "max_position_embeddings": 24, **changes}))
     return path
 
 
@@ -115,7 +115,7 @@ def recipe(folder: Path, teacher: Path, task: Mapping[str, Any], **changes: Any)
         "log_to": ["jsonl"],
         "task": {"max_length": 16, **task},
         "intermediate": {"num_train_epochs": 2, "learning_rate": 1e-2, "objective": {"layers": "nearest"}},
-        "prediction": {"num_train_epochs": 3, "learning_rate": 1e-2, "batch_size": 8},
+        "prediction": {"num_train_epochs": 10, "learning_rate": 1e-2, "batch_size": 8},
         "latency": {"length": 16, "repetitions": 2, "warmup": 1},
     }
     return values | changes
