@@ -1,7 +1,9 @@
 """Blocks of text that are not read yet: where they lie, so that those who work on them read them.
 
-for block in find_blocks(files, layout):        # costs next to nothing
-    parsed = documents_of(read(block), layout)  # wherever the files can be reached
+    for block in find_blocks(files, layout):        # costs next to nothing
+        parsed = documents_of(read(block), layout)  # wherever the files can be reached
+
+The blocks are those of `read_blocks`.
 """
 
 from __future__ import annotations
