@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import reprlib
 import sys
-import tempfile
 import tomllib
 import types
 import typing
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plm.errors import ConfigError, did_you_mean
+from plm.folders import written_aside
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -91,26 +90,8 @@ def write_json(path: Path | str, values: Mapping[str, Any]) -> None:
 
 def write_text(path: Path | str, text: str) -> None:
     """Write a UTF-8 file so that a crash leaves the old file or the new one, never half; umask permissions."""
-    path = Path(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    aside = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        apply_umask(aside)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def apply_umask(path: Path | str) -> None:
-    """Give a file the permissions that `open` would have given it (temporary files are created private)."""
-    umask = os.umask(0)
-    os.umask(umask)
-    Path(path).chmod(0o666 & ~umask)
+    with written_aside(Path(path)) as aside:
+        aside.write_text(text, encoding="utf-8", newline="")
 
 
 def require_types(config: DataclassInstance) -> None:

@@ -1,12 +1,33 @@
-"""Folders that are whole or not there, also after a crash or a power cut."""
+"""Files and folders that are whole or not there, also after a crash or a power cut."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """An empty file beside `path` to write to, which takes its name when the block ends, and vanishes with an error.
+
+    A crash leaves the old file or the new one, never half. The folder has to be there.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    aside = Path(name)
+    try:
+        yield aside
+        _apply_umask(aside)
+        sync(aside)
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def save_folder(folder: Path, save: Callable[[Path], None]) -> None:
@@ -56,6 +77,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _apply_umask(path: Path) -> None:
+    """Give a file the permissions that `open` would have given it (temporary files are created private)."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
 
 
 def _beside(folder: Path, kind: str) -> Path:

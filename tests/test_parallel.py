@@ -16,7 +16,7 @@ from functools import partial
 import pytest
 
 from plm.errors import ConfigError, DataError, UnknownNameError
-from plm.parallel import portable, parallel_chunks, parallel_map
+from plm.parallel import parallel_chunks, parallel_map, portable
 
 
 def double(chunk: Sequence[bytes], start: int) -> list[tuple[bytes, int]]:

@@ -8,6 +8,7 @@ import click
 
 from plm.cli.output import examples, json_option, show
 from plm.cli.sources import overwrite_option, parse_settings
+from plm.runs.divergence import DIVERGED
 from plm.runs.pretraining import pretrain
 from plm.runs.pretraining_config import read_pretraining
 from plm.training.distributed import join
@@ -32,11 +33,12 @@ def command(
 ) -> None:
     """Pretrain what the TOML or JSON file RECIPE describes, and write the model and an account into its output_dir.
 
-    The corpus is what `plm prepare-corpus` wrote. The model begins from scratch, or goes on from a checkpoint.
+    The corpus is what `plm prepare-corpus` wrote. The model begins from scratch, or goes on from a checkpoint. A run
+    whose loss is lost ends with exit status 1.
     Under torchrun several processes train together: torchrun --nproc-per-node 4 -m plm pretrain RECIPE
     """
     config = read_pretraining(recipe, parse_settings(settings) | ({"training.resume": "auto"} if resume else {}))
     report = pretrain(config, overwrite=overwrite)
     if join().is_main:
         show(report.lines(), report.to_dict(), as_json=as_json)
-    context.exit(report.training.exit_code)
+    context.exit(report.training.exit_code or int(report.training.stopped == DIVERGED))

@@ -125,14 +125,9 @@ class JiebaSegmenter:
         return f"jieba {self._jieba.__version__}"
 
 
-def jieba_segmenter() -> Segmenter:
-    """The segmenter of the package jieba. Raises BackendUnavailable where it is missing."""
-    return JiebaSegmenter()
-
-
 def named_segmenter(name: str) -> Segmenter:
-    """The segmenter that users name: "jieba", or a file for DictionarySegmenter."""
-    return jieba_segmenter() if name == "jieba" else DictionarySegmenter(name)
+    """The segmenter that users name: "jieba", or a file for DictionarySegmenter. Raises what these raise."""
+    return JiebaSegmenter() if name == "jieba" else DictionarySegmenter(name)
 
 
 def word_starts(

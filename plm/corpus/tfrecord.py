@@ -12,7 +12,6 @@ import gzip
 import os
 import struct
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,10 +21,10 @@ from typing import IO, Any, TypeVar, cast
 
 from numpy.typing import NDArray
 
-from plm.config import apply_umask
 from plm.corpus.tf_example import decode_example, encode_example
 from plm.crc32c import masked_crc32c, masked_crc32c_each
 from plm.errors import DataError
+from plm.folders import written_aside
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -196,17 +195,8 @@ def _replaced(path: Path) -> Iterator[IO[bytes]]:
     """A new file that takes the place of `path` once it is whole and on the disk."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            aside = Path(file.name)
-            try:
-                yield cast("IO[bytes]", file)
-                file.flush()
-                os.fsync(file.fileno())
-                apply_umask(aside)
-                aside.replace(path)
-            except BaseException:
-                aside.unlink(missing_ok=True)
-                raise
+        with written_aside(path) as aside, aside.open("wb") as file:
+            yield file
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written: {error.strerror or error}; no file there is half written"

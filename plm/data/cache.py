@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,9 +28,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 import plm
-from plm.config import apply_umask
 from plm.data.columns import Arrays, Column, column_of
 from plm.errors import ConfigError, DataError
+from plm.folders import written_aside
 from plm.tokenizers import Tokenizer
 from plm.tokenizers.identity import tokenizer_state
 
@@ -171,22 +170,12 @@ def _packed(column: Column, features: Iterable[Any]) -> tuple[Arrays, int]:
 
 def _write(path: Path, arrays: Arrays, count: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    aside = Path(name)
     metadata = {"format": _FORMAT, "count": str(count), "checksum": _checksum(arrays)}
-    try:
+    with written_aside(path) as aside:
         try:
             save_file(dict(arrays), aside, metadata=metadata)
         except SafetensorError as error:  # a full disk, for example
             raise OSError(str(error)) from error
-        apply_umask(aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def _checksum(arrays: Arrays) -> str:

@@ -15,8 +15,6 @@ import io
 import itertools
 import json
 import lzma
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,11 +23,11 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
-from plm.config import apply_umask
 from plm.data.readers import Columns, Example, read_examples
 from plm.data.tables import format_of, read_lines
 from plm.distillation.augmentation import TEXTS_AT_A_TIME, Augmenter
 from plm.errors import ConfigError
+from plm.folders import written_aside
 
 Record = Any
 """A row as its format has it: a list of cells, or an object with keys."""
@@ -178,25 +176,15 @@ _PACKED: Mapping[str, Callable[[IO[bytes]], Any]] = {
 def _whole(path: Path) -> Iterator[IO[str]]:
     """A text file to write to, which takes its name when it is complete; with an error it vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    aside = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            with _PACKED.get(path.suffix.lower(), contextlib.nullcontext)(file) as packed:
-                # What UTF-8 cannot say, halves of surrogate pairs, comes from JSON's \\u escapes and becomes one again.
-                text = io.TextIOWrapper(packed, encoding="utf-8", errors="backslashreplace", newline="")
-                try:
-                    yield text
-                finally:
-                    text.flush()
-                    text.detach()
-            file.flush()
-            os.fsync(file.fileno())
-        apply_umask(aside)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    pack = _PACKED.get(path.suffix.lower(), contextlib.nullcontext)
+    with written_aside(path) as aside, aside.open("wb") as file, pack(file) as packed:
+        # What UTF-8 cannot say, halves of surrogate pairs, comes from JSON's \\u escapes and becomes one again.
+        text = io.TextIOWrapper(packed, encoding="utf-8", errors="backslashreplace", newline="")
+        try:
+            yield text
+        finally:
+            text.flush()
+            text.detach()
 
 
 def _bar(rows: int) -> Any:

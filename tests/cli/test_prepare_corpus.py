@@ -39,6 +39,14 @@ def test_what_is_wrong_is_said_in_a_line(plm: Plm, tmp_path: Path, text: Path) -
     assert "text.jsonl, line 1" in told.output
 
 
+def test_options_of_one_engine_are_refused_with_another(plm: Plm, tmp_path: Path, text: Path) -> None:
+    wanted = ("--output-dir", tmp_path / "c", "--tokenizer", "plm/tiny-en")
+    for options in (("--engine", "ray", "--workers", "2"), ("--ray-address", "10.0.0.1:6379")):
+        told = plm("prepare-corpus", text, *wanted, *options)
+        assert told.exit_code == 2
+        assert "--workers belongs to --engine local" in told.output
+
+
 def test_its_processes_stay_without_torch() -> None:
     program = "import sys, plm.cli.prepare_corpus; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plm.corpus import segmenters
-from plm.corpus.segmenters import DictionarySegmenter, JiebaSegmenter, Segmenter, line_word_starts, word_starts
+from plm.corpus.segmenters import DictionarySegmenter, Segmenter, line_word_starts, word_starts
 from plm.errors import BackendUnavailable, DataError
 from plm.tokenizers import Tokenizer, load_tokenizer
 from plm.tokenizers.word_cache import WordCache
@@ -215,10 +215,9 @@ def test_jieba_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 @pytest.mark.skipif(not importlib.util.find_spec("jieba"), reason="needs jieba")
 def test_words_of_jieba_joined_are_the_text(chinese: Tokenizer) -> None:
-    jieba = segmenters.jieba_segmenter()
+    jieba = segmenters.JiebaSegmenter()
     assert jieba("我们在北京大学") == ["我们", "在", "北京大学"]
     assert repr(pickle.loads(pickle.dumps(jieba))) == repr(jieba)
-    assert isinstance(jieba, JiebaSegmenter)
     for line in ["", " 我们\t在\r\n北京 café", "x".join(PIECES), "".join(PIECES)]:
         words = jieba(line)
         assert "".join(words) == line
