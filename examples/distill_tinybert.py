@@ -47,10 +47,11 @@ def main() -> None:
     task = Classification(text=options.text, label=options.label)
     data = TaskData(task=task, train=options.train, dev=options.dev, max_length=options.max_length)
     teacher = options.teacher or fine_tuned(data, options.output / "teacher", epochs=options.epochs)
-    vectors = options.vectors
-    if options.variants and not (vectors or options.masked_lm):
-        vectors = own_vectors(teacher, options.output / "vectors.txt")
-    words = Variation(vectors=vectors, model=options.masked_lm, settings=Augmentation(variants=options.variants or 1))
+    words = None
+    if options.variants:
+        found = options.vectors or options.masked_lm
+        vectors = options.vectors if found else own_vectors(teacher, options.output / "vectors.txt")
+        words = Variation(vectors=vectors, model=options.masked_lm, settings=Augmentation(variants=options.variants))
     training = plm.TrainingConfig(learning_rate=options.learning_rate, num_train_epochs=options.epochs)
     report = distill(
         DistillationConfig(
@@ -58,7 +59,7 @@ def main() -> None:
             student=options.student or architecture(teacher, options.output, options.hidden_size, options.layers),
             output_dir=str(options.output / "student"),
             task=data,
-            augmentation=words if options.variants else None,
+            augmentation=words,
             intermediate=Stage(objective=Objective(layers="nearest"), training=training),
             prediction=Stage(objective=PREDICTION, training=training),
         ),

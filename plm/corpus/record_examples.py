@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from array import array
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from plm.corpus.examples import ExampleEpoch
+from plm.corpus.files import find_files
 from plm.corpus.flat import FlatBatch
 from plm.corpus.google_records import LAYOUT
 from plm.corpus.tf_example import RawList, decode_floats, decode_integers, read_lists
 from plm.corpus.tfrecord import FOOTER, HEADER, Record, read_records, require_plain
 from plm.data.fingerprint import digest
 from plm.errors import DataError, did_you_mean
+from plm.tokenizers import Tokenizer
 
 Ids: TypeAlias = NDArray[np.int64]
 
@@ -79,6 +82,34 @@ class RecordExamples:
         number = int(np.searchsorted(self._ends, row, side="right"))
         record = self._files[number].record(row - int(self._ends[number]))
         return record.read(lambda data: _Example(data, int(self.lengths[row]), self._largest_id))
+
+
+@dataclass(frozen=True, eq=False)
+class RecordCorpus:
+    """TFRecord files as a corpus: examples that were made elsewhere, and the tokenizer whose ids they hold.
+
+    tokenizer: whoever made the files had it; the files do not say.
+    """
+
+    examples: RecordExamples
+    tokenizer: Tokenizer
+
+    @classmethod
+    def open(cls, paths: Path | str, tokenizer: Tokenizer) -> RecordCorpus:
+        """paths: a file, a folder, or a pattern. Raises what find_files and RecordExamples raise."""
+        return cls(RecordExamples(find_files(paths), vocab_size=len(tokenizer)), tokenizer)
+
+    def count_tokens(self, most: int) -> Ids:
+        """(vocabulary,), how often each token was there before it was masked, in about `most` tokens."""
+        lengths, counts = self.examples.lengths, np.zeros(len(self.tokenizer), dtype=np.int64)
+        rows = np.arange(0, len(lengths), max(1, int(lengths.sum()) // most))
+        for part in np.array_split(rows, -(-len(rows) // 1024)):
+            flat = self.examples.epoch(0).flat(part)
+            ids = flat.ids.copy()
+            ids[flat.places] = flat.labels
+            counts += np.bincount(ids, minlength=len(counts))
+        counts[self.tokenizer.all_special_ids] = 0
+        return counts
 
 
 class _File:

@@ -38,6 +38,9 @@ TYPES: dict[str, np.dtype[Any]] = {
     "bits": np.dtype("u1"),
 }
 
+# Tokens that are counted together.
+_COUNTED = 1 << 20
+
 Numbers = NDArray[Any]
 
 
@@ -141,6 +144,14 @@ class Corpus:
         if lacks_bits or self.documents[[0, -1]].tolist() != totals:
             raise DataError(f"{self.folder}: its files do not fit each other; prepare the corpus again")
         return self
+
+    def count_tokens(self, most: int) -> NDArray[np.int64]:
+        """(vocabulary,), how often each token is there; of a larger corpus, in about `most` tokens evenly taken."""
+        counts = np.zeros(len(self.tokenizer), dtype=np.int64)
+        stride = _COUNTED * max(1, -(-len(self.tokens) // most))
+        for start in range(0, len(self.tokens), stride):
+            counts += np.bincount(self.tokens[start : start + _COUNTED], minlength=len(counts))
+        return counts
 
     def fingerprint(self) -> dict[str, int | str]:
         """Facts that tell it from other corpora."""

@@ -6,20 +6,43 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from plm.auto.tokenizer import AutoTokenizer
 from plm.config import from_dict
 from plm.corpus.examples import Examples, PairExamples, StretchExamples, TextExamples
 from plm.corpus.pairs import NextSentence
+from plm.corpus.record_examples import RecordCorpus
 from plm.corpus.store import Corpus
 from plm.data.masking import Masking
-from plm.errors import ConfigError
+from plm.errors import ConfigError, DataError
 from plm.registry import Registry
 from plm.runs.objectives import MASKED_WORDS, MASKED_WORDS_AND_NEXT_SENTENCE, NEXT_WORD, Objective
+from plm.tokenizers import Tokenizer
+
+
+class Source(Protocol):
+    """What examples are made of: plm.corpus.store.Corpus, or plm.corpus.record_examples.RecordCorpus."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Whose ids it holds."""
+        ...
+
+    def count_tokens(self, most: int) -> NDArray[np.int64]:
+        """(vocabulary,), how often each token is there, counted in about `most` of them."""
+        ...
 
 
 class ExampleOptions(ABC):
     """Options of one kind of examples: a frozen dataclass, registered in EXAMPLES."""
+
+    def open(self, path: str) -> Source:
+        """What a recipe names as its corpus: a folder that `plm prepare-corpus` wrote."""
+        return Corpus.open(path)
 
     @property
     @abstractmethod
@@ -32,8 +55,11 @@ class ExampleOptions(ABC):
         """About which share of the tokens a model predicts."""
 
     @abstractmethod
-    def examples(self, corpus: Corpus, *, max_length: int, seed: int) -> Examples:
-        """Those of a corpus. max_length: tokens of the longest, special ones included. seed: of everything random."""
+    def examples(self, corpus: Any, *, max_length: int, seed: int) -> Examples:
+        """Those of what `open` gave.
+
+        max_length: tokens of the longest, special ones included. seed: of everything random.
+        """
 
 
 EXAMPLES: Registry[type[Any]] = Registry("kind of examples")
@@ -141,9 +167,41 @@ class StretchOptions(ExampleOptions):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions(ExampleOptions):
+    """Examples of TFRecord files, as Google's and NEZHA's scripts wrote them: pairs whose masks are fixed.
+
+    tokenizer: of those who wrote them: a folder with the vocabulary, or a name on the hub.
+    """
+
+    tokenizer: str
+
+    @property
+    def objective(self) -> Objective:
+        """Masked words and next sentence."""
+        return MASKED_WORDS_AND_NEXT_SENTENCE
+
+    @property
+    def predicted_share(self) -> float:
+        """What those scripts mask by default."""
+        return 0.15
+
+    def open(self, path: str) -> RecordCorpus:
+        """A file, a folder, or a pattern."""
+        return RecordCorpus.open(path, AutoTokenizer.from_pretrained(self.tokenizer))
+
+    def examples(self, corpus: RecordCorpus, *, max_length: int, seed: int) -> Examples:
+        """See ExampleOptions. Raises DataError for longer ones: nobody could cut them and keep their masks."""
+        longest = int(corpus.examples.lengths.max())
+        if longest > max_length:
+            raise DataError(f"max_length: the longest of the records has {longest} tokens, got {max_length}")
+        return corpus.examples
+
+
 EXAMPLES.add("pairs", PairOptions)
 EXAMPLES.add("texts", TextOptions)
 EXAMPLES.add("stretches", StretchOptions)
+EXAMPLES.add("records", RecordOptions)
 
 
 def examples_from_dict(values: Mapping[str, Any], *, source: str = "examples") -> ExampleOptions:

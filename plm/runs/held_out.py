@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plm.corpus.batches import CorpusBatches
-from plm.corpus.store import Corpus
 from plm.errors import ConfigError, DataError, did_you_mean
 from plm.metrics.perplexity import perplexity
+from plm.runs.example_options import Source
 from plm.runs.objectives import ACCURACY, Objective
 from plm.training import Batch, Precision, Step, StepResult
 from plm.training.distributed import Processes, join
@@ -24,17 +24,13 @@ Counts = NDArray[np.int64]
 # What labels are called on their way through plm.training.outputs, which keeps labels from models.
 _LABELS = "judged_labels"
 
-# Tokens that are counted of a large corpus, in pieces that lie at equal distances; more would change no digit.
-_COUNTED, _PIECE = 1 << 27, 1 << 20
+# Tokens that are counted of a large corpus; more would change no digit.
+_COUNTED = 1 << 27
 
 
-def count_tokens(corpus: Corpus) -> Counts:
+def count_tokens(corpus: Source) -> Counts:
     """(vocabulary,), how often each token is in a corpus, or in an even sample of a large one."""
-    size, counts = len(corpus.tokenizer), np.zeros(len(corpus.tokenizer), dtype=np.int64)
-    stride = _PIECE * max(1, -(-len(corpus.tokens) // _COUNTED))
-    for start in range(0, len(corpus.tokens), stride):
-        counts += np.bincount(corpus.tokens[start : start + _PIECE], minlength=size)
-    return counts
+    return corpus.count_tokens(_COUNTED)
 
 
 def count_targets(batches: Iterable[Batch], objective: Objective, size: int) -> Counts:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from plm.auto.model import PretrainedModel
 from plm.corpus.batches import CorpusBatches
-from plm.corpus.store import Corpus
 from plm.data import Batching
 from plm.errors import ConfigError
 from plm.runs.config import ONLY
 from plm.runs.divergence import LossWatch
+from plm.runs.example_options import Source
 from plm.runs.folders import make_folder, require_free
 from plm.runs.held_out import Counts, HeldOut, PretrainingEvaluation, Unigram, count_targets, count_tokens, entropy
 from plm.runs.phases import PhaseBatches
@@ -96,8 +96,8 @@ class _Ready:
     @classmethod
     def to_pretrain(cls, config: PretrainingConfig) -> _Ready:
         """Everything opened and checked; in the order in which it is cheap to find out what is wrong."""
-        corpus = Corpus.open(config.corpus.train)
-        dev = None if config.corpus.dev is None else Corpus.open(config.corpus.dev)
+        corpus = config.examples.open(config.corpus.train)
+        dev = None if config.corpus.dev is None else config.examples.open(config.corpus.dev)
         if dev is not None:
             require_same_vocabulary(dev.tokenizer, corpus.tokenizer, source=f"corpus.dev: {config.corpus.dev}")
         objective = config.examples.objective
@@ -118,7 +118,7 @@ class _Ready:
         self.model.save_pretrained(target)
 
 
-def _training(config: PretrainingConfig, corpus: Corpus) -> PhaseBatches:
+def _training(config: PretrainingConfig, corpus: Source) -> PhaseBatches:
     """The batches of all phases."""
     seed, accumulation = config.training.seed, config.training.gradient_accumulation_steps
     phases = [
@@ -130,7 +130,7 @@ def _training(config: PretrainingConfig, corpus: Corpus) -> PhaseBatches:
     return PhaseBatches(phases, [phase.schedule.max_steps * accumulation for phase in config.phases])
 
 
-def held_out_evaluation(config: PretrainingConfig, dev: Corpus, *, learned: Counts) -> PretrainingEvaluation:
+def held_out_evaluation(config: PretrainingConfig, dev: Source, *, learned: Counts) -> PretrainingEvaluation:
     """That of the dev corpus. learned: how often each token is in the training text."""
     options, objective = config.evaluation, config.examples.objective
     examples = config.examples.examples(dev, max_length=evaluation_length(config), seed=_HELD_OUT_SEED)

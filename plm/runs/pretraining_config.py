@@ -35,7 +35,10 @@ FOR_CLASSES = ("label_smoothing", "focal_gamma", "class_weights")
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusFolders:
-    """Folders that `plm prepare-corpus` wrote. dev: held-out text to evaluate on; None = no evaluations."""
+    """Folders that `plm prepare-corpus` wrote; for examples of kind "records" TFRecord files, folders or patterns.
+
+    dev: held-out text to evaluate on; None = no evaluations.
+    """
 
     train: str
     dev: str | None = None

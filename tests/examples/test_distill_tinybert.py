@@ -36,7 +36,8 @@ def run(mood: Path, output: Path, *options: str | Path) -> dict[str, Any]:
 def test_a_student_learns_from_texts_with_other_words(
     has_vectors: bool, mood: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = run(mood, tmp_path, *(["--vectors", mood / "vectors.txt"] if has_vectors else []))
+    options: list[str | Path] = ["--vectors", mood / "vectors.txt"] if has_vectors else []
+    told = run(mood, tmp_path, *options)
     assert list(told["stages"]) == ["augment", "intermediate", "prediction"]
     assert told["stages"]["augment"]["rows_written"] > told["stages"]["augment"]["rows_read"]
     assert told["stages"]["intermediate"]["skipped"] == {}

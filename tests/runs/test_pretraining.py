@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 
 import plm
 from plm.config import read_json
+from plm.corpus.google import google_instances
+from plm.corpus.google_records import write_pretraining_records
 from plm.corpus.store import Corpus
 from plm.errors import ConfigError, DataError, TrainingError
 from plm.runs import run
@@ -316,3 +318,25 @@ def test_a_corpus_of_one_document_cannot_give_random_next_sentences(tmp_path: Pa
     one = write_corpus(tmp_path / "one", Corpus.of([whole.document(0)], whole.tokenizer))
     with pytest.raises(DataError, match="another document, and there is only one"):
         pretrained(recipe(tmp_path, corpora, corpus={"train": str(one)}))
+
+
+def records(path: Path, corpora: Path) -> None:
+    """The examples that Google's script would make of a corpus."""
+    corpus = Corpus.open(corpora / "wordpiece-train")
+    documents = [corpus.document(number) for number in range(len(corpus))]
+    words = corpus.tokenizer.convert_ids_to_tokens(list(range(len(corpus.tokenizer))))
+    sizes = {"max_seq_length": 24, "max_predictions_per_seq": 4}
+    made = google_instances(documents, words=words, dupe_factor=2, **sizes)
+    write_pretraining_records([path], made, **sizes)
+
+
+def test_records_that_were_made_elsewhere_are_trained_on_as_they_are(tmp_path: Path, corpora: Path) -> None:
+    records(tmp_path / "a.tfrecord", corpora)
+    files = {"train": str(tmp_path / "*.tfrecord"), "dev": str(tmp_path / "a.tfrecord")}
+    own = {"corpus": files, "examples": {"kind": "records", "tokenizer": str(corpora / "wordpiece")}}
+    metrics = pretrained(recipe(tmp_path, corpora, phases=[phase(max_steps=60)], **own)).metrics
+    assert metrics["masked_lm_loss"] < metrics["unigram_loss"]
+    assert metrics["unigram_loss"] == pytest.approx(math.log(15), abs=0.2)
+    short = recipe(tmp_path, corpora, phases=[phase(max_length=16)], **own, output_dir=str(tmp_path / "short"))
+    with pytest.raises(DataError, match="the longest of the records has 24 tokens, got 16"):
+        pretrained(short)
