@@ -1,4 +1,4 @@
-"""What belongs to weights in a folder besides the config: the tokenizer, carried from one folder to another."""
+"""What belongs to weights in a folder besides the config, carried to another: the tokenizer, and what was learned."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from plm.checkpoints.hub import TOKENIZER_FILES
 from plm.errors import TokenizerError
 from plm.tokenizers import Tokenizer, load_tokenizer
+
+TASKS = "tasks.json"
+"""What `plm train` writes and plm.tasks.saving reads."""
 
 # What readers of a layout call the files of GPT-1: name that plm writes -> name there.
 LAYOUT_NAMES = {"openai": {"vocab.json": "encoder_bpe_40000.json", "merges.txt": "vocab_40000.bpe"}}
@@ -30,6 +33,16 @@ def carry_tokenizer(source: Path, folder: Path, *, layout: str) -> tuple[tuple[s
         for name in there:
             shutil.copyfile(origin / name, folder / name)
         return tuple(there), f"the tokenizer was copied unread: {error}"
+
+
+def carry_tasks(source: Path, folder: Path) -> None:
+    """Put the file that says which tasks the heads learned, if there is one, into a folder: so it can be asked as well.
+
+    source: a folder, or a file in it.
+    """
+    origin = source if source.is_dir() else source.parent
+    if (origin / TASKS).is_file():
+        shutil.copyfile(origin / TASKS, folder / TASKS)
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, layout: str) -> tuple[str, ...]:

@@ -179,3 +179,10 @@ def test_the_report_is_plain_json_and_lines(tmp_path: Path) -> None:
     report = shrink(tiny_folder(tmp_path / "large", "bert"), tmp_path / "small", keep_layers=1)
     assert json.loads(json.dumps(report.to_dict()))["kept_layers"] == [0]
     assert "layers: 2 -> 1 (0)" in report.lines()
+
+
+def test_what_the_heads_have_learned_is_told_in_the_small_folder_too(tmp_path: Path) -> None:
+    source = tiny_folder(tmp_path / "large", "bert", "sequence_classification")
+    (source / "tasks.json").write_text('{"task": {"kind": "classification"}}')
+    shrink(source, tmp_path / "small", keep_layers=1)
+    assert (tmp_path / "small" / "tasks.json").read_text() == '{"task": {"kind": "classification"}}'
