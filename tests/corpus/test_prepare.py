@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import signal
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from plm.auto.tokenizer import AutoTokenizer
 from plm.corpus import prepare as preparing
 from plm.corpus.encoding import BlockEncoder, EncodedBlock
 from plm.corpus.places import BlockPlace
@@ -22,30 +20,10 @@ from plm.corpus.store import Corpus
 from plm.errors import DataError
 from plm.tokenizers import Tokenizer
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 SENTENCES = TextLayout(kind="sentences")
 FILES = ("tokens.bin", "sentences.bin", "documents.bin", "manifest.json", "report.md")
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return AutoTokenizer.from_pretrained("plm/tiny-en")
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text comes in many blocks, and every one is committed."""
-    monkeypatch.setattr(preparing, "BLOCK_BYTES", 200)
-    monkeypatch.setattr(preparing, "COMMIT_EVERY", 0.0)
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    folder = tmp_path / "text"
-    folder.mkdir()
-    lines = [f"The {name} sat on mat {n}.\n" + "\n" * (n % 7 == 6) for n in range(60) for name in ("cat", "dog")]
-    (folder / "a.txt").write_text("".join(lines[:70]))
-    (folder / "b.txt.gz").write_bytes(gzip.compress("".join(lines[70:]).encode()))
-    return folder
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import signal
 import subprocess
@@ -18,8 +17,6 @@ from typing import Any
 
 import pytest
 
-from plm.auto.tokenizer import AutoTokenizer
-from plm.corpus import prepare as preparing
 from plm.corpus import ray_engine as engines
 from plm.corpus.prepare import prepare
 from plm.corpus.ray_engine import ray_engine
@@ -46,28 +43,11 @@ def cluster() -> Iterator[ModuleType]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return AutoTokenizer.from_pretrained("plm/tiny-en")
-
-
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text comes in many blocks of several windows, and every one is committed."""
-    monkeypatch.setattr(preparing, "BLOCK_BYTES", 200)
-    monkeypatch.setattr(preparing, "COMMIT_EVERY", 0.0)
+def small_windows(small_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several windows of blocks, too."""
     monkeypatch.setattr(engines, "_BLOCKS_PER_TASK", 2)
     monkeypatch.setattr(engines, "_TASKS_PER_CPU", 2)
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    folder = tmp_path / "text"
-    folder.mkdir()
-    lines = [f"The {name} sat on mat {n}.\n" + "\n" * (n % 7 == 6) for n in range(60) for name in ("cat", "dog")]
-    (folder / "a.txt").write_text("".join(lines[:70]))
-    (folder / "b.txt.gz").write_bytes(gzip.compress("".join(lines[70:]).encode()))
-    return folder
 
 
 def content(folder: Path) -> dict[str, bytes]:

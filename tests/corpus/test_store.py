@@ -10,18 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plm.auto.tokenizer import AutoTokenizer
 from plm.corpus.draft import Draft, clear_draft
 from plm.corpus.store import Corpus, Manifest, token_type
 from plm.errors import DataError
 from plm.tokenizers import Tokenizer, save_tokenizer
 
 DOCUMENTS = [[[5, 6, 7], [8]], [[9, 10]], [[11], [12], [13, 14, 15, 16]]]
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return AutoTokenizer.from_pretrained("plm/tiny-en")
 
 
 def write(folder: Path, tokenizer: Tokenizer, documents: list[list[list[int]]], *, with_words: bool = False) -> Path:
