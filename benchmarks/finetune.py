@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import emit, ratios
+from benchmarks.measure import emit
 from benchmarks.recipes import RECIPES, Material
-from benchmarks.sides import Contest, Outcome, curve_distance, in_turn
+from benchmarks.sides import Contest, Outcome, curve_distance, in_turn, speed_ratio
 from plm.training import TrainingConfig
 
 
@@ -74,8 +74,8 @@ def compare(material: Material, options: argparse.Namespace) -> dict[str, Any]:
         "metric": outcomes["plm"][0].metric,
         **{name: _summary(runs) for name, runs in outcomes.items()},
         "score_difference": round(_mean(outcomes["plm"]) - _mean(outcomes["transformers"]), 2),
-        "speed_ratio": _ratio(outcomes, "seconds"),
-        "cpu_ratio": _ratio(outcomes, "cpu_seconds"),
+        "speed_ratio": speed_ratio(outcomes, "seconds"),
+        "cpu_ratio": speed_ratio(outcomes, "cpu_seconds"),
         "curve_distance": round(curve_distance(outcomes["plm"], outcomes["transformers"]), 4),
     }
 
@@ -94,12 +94,6 @@ def _summary(runs: Sequence[Outcome]) -> dict[str, Any]:
         "examples_per_cpu_second": round(max(run.examples / run.cpu_seconds for run in runs), 1),
         "last_loss": round(statistics.fmean(statistics.fmean(run.losses[-10:]) for run in runs), 4),
     }
-
-
-def _ratio(outcomes: dict[str, list[Outcome]], clock: str) -> dict[str, float]:
-    """How many times faster plm is, by one of the clocks."""
-    seconds = {name: [getattr(run, clock) / run.examples for run in runs] for name, runs in outcomes.items()}
-    return ratios(seconds, of="plm", to="transformers")
 
 
 def _options() -> argparse.Namespace:

@@ -21,8 +21,18 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import emit, ratios
-from benchmarks.sides import WARM_UP, Clock, Outcome, Timer, curve_distance, in_turn, peer_arguments, peer_trainer
+from benchmarks.measure import emit
+from benchmarks.sides import (
+    WARM_UP,
+    Clock,
+    Outcome,
+    Timer,
+    curve_distance,
+    in_turn,
+    peer_arguments,
+    peer_trainer,
+    speed_ratio,
+)
 from plm.auto.models import AutoConfig, AutoModelForPreTraining
 from plm.corpus.batches import CorpusBatches
 from plm.corpus.examples import PairExamples
@@ -59,8 +69,8 @@ def main() -> None:
         peer_precision=options.peer_precision or options.precision,
         padding_share=round(contest.padding_share, 3),
         **{name: _summary(runs) for name, runs in outcomes.items()},
-        speed_ratio=_ratio(outcomes, "seconds"),
-        cpu_ratio=_ratio(outcomes, "cpu_seconds"),
+        speed_ratio=speed_ratio(outcomes, "seconds"),
+        cpu_ratio=speed_ratio(outcomes, "cpu_seconds"),
         curve_distance=round(curve_distance(outcomes["plm"], outcomes["transformers"], parts=5), 5),
     )
 
@@ -171,11 +181,6 @@ def _summary(runs: Sequence[Outcome]) -> dict[str, float]:
         "tokens_per_cpu_second": round(max(run.examples / run.cpu_seconds for run in runs), 1),
         "last_loss": round(sum(run.score for run in runs) / len(runs), 4),
     }
-
-
-def _ratio(outcomes: dict[str, list[Outcome]], clock: str) -> dict[str, float]:
-    seconds = {name: [getattr(run, clock) / run.examples for run in runs] for name, runs in outcomes.items()}
-    return ratios(seconds, of="plm", to="transformers")
 
 
 def _options() -> argparse.Namespace:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from plm.cli.output import examples, json_option, show
+from plm.cli.output import examples, json_option, recipe_set_option, show
 from plm.cli.sources import parse_settings
 from plm.errors import ConfigError
 from plm.runs.distilling import distill, read_distillation
@@ -25,7 +25,7 @@ from plm.training.run import EXIT_CODES
     )
 )
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--set", "settings", multiple=True, metavar="TABLE.NAME=VALUE", help="A value that wins over the file.")
+@recipe_set_option
 @click.option(
     "--stage", "stages", multiple=True, type=click.Choice(STAGES), help="Only this stage; repeat for several. [all]"
 )

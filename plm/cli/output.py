@@ -11,6 +11,11 @@ import click
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 
 
+recipe_set_option = click.option(
+    "--set", "settings", multiple=True, metavar="TABLE.NAME=VALUE", help="A value that wins over the file."
+)
+
+
 def show(lines: Iterable[str], values: Any, *, as_json: bool) -> None:
     """Print one or the other. values: what json.dumps takes."""
     click.echo(json.dumps(values, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))

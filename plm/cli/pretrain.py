@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from plm.cli.output import examples, json_option, show
+from plm.cli.output import examples, json_option, recipe_set_option, show
 from plm.cli.sources import overwrite_option, parse_settings
 from plm.runs.divergence import DIVERGED
 from plm.runs.pretraining import pretrain
@@ -23,7 +23,7 @@ from plm.training.distributed import join
     )
 )
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--set", "settings", multiple=True, metavar="TABLE.NAME=VALUE", help="A value that wins over the file.")
+@recipe_set_option
 @click.option("--resume", is_flag=True, help="Go on from the newest whole checkpoint (see training.save_strategy).")
 @overwrite_option
 @json_option

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from plm.cli.output import examples, json_option, show
+from plm.cli.output import examples, json_option, recipe_set_option, show
 from plm.cli.sources import overwrite_option, parse_settings
 from plm.errors import ConfigError
 from plm.runs import RunConfig, read_run, train
@@ -24,7 +24,7 @@ from plm.training.distributed import join
     )
 )
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--set", "settings", multiple=True, metavar="TABLE.NAME=VALUE", help="A value that wins over the file.")
+@recipe_set_option
 @click.option("--seeds", metavar="1,2,3", help="Run once for each seed; print mean and deviation.")
 @click.option("--grid", multiple=True, metavar="NAME=A,B,C", help="Run once for each value; repeat for combinations.")
 @click.option("--resume", is_flag=True, help="Go on from the newest whole checkpoint (see training.save_strategy).")

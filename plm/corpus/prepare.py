@@ -12,8 +12,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
+import itertools
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -94,6 +96,7 @@ def prepare(
                 f"{begun}: cannot be written ({error.strerror or error}); once it can, the same call goes on from here"
             ) from error
     if not draft.progress.tokens:
+        shutil.rmtree(begun)
         raise DataError(f"{', '.join(map(str, files[:3]))}: no text: nothing in it has tokens")
     save_tokenizer(tokenizer, begun / TOKENIZER)
     _describe(survey, begun, title=folder.name, origin=origin)
@@ -107,11 +110,12 @@ def _fill(draft: Draft, survey: Survey, files: Sequence[Path], encode: BlockEnco
     """Encode what the draft does not hold yet. Whatever happens, its journal stays true."""
     was = draft.progress
     blocks = find_blocks(files, encode.layout, start=Position(was.file, was.offset), size=BLOCK_BYTES)
-    sizes = [total_bytes([file]) for file in files]
+    # Bytes of the files before each, and of all.
+    before = list(itertools.accumulate((total_bytes([file]) for file in files), initial=0))
     if was.tokens:
         logger.info("%s: going on in %s", draft.folder, files[min(was.file, len(files) - 1)])
     bar = tqdm(
-        total=sum(sizes), desc="preparing", unit="B", unit_scale=True, disable=None, delay=1, initial=was.disk_bytes
+        total=before[-1], desc="preparing", unit="B", unit_scale=True, disable=None, delay=1, initial=was.disk_bytes
     )
     committed = time.monotonic()
     with bar, closing(spread(encode, blocks)) as encoded:
@@ -120,7 +124,7 @@ def _fill(draft: Draft, survey: Survey, files: Sequence[Path], encode: BlockEnco
             survey.add(block.facts)
             was.text = hashlib.sha256(bytes.fromhex(was.text) + block.text).hexdigest()
             was.file, was.offset = block.next
-            was.disk_bytes = sum(sizes[: block.file]) + block.disk_end
+            was.disk_bytes = before[block.file] + block.disk_end
             bar.update(was.disk_bytes - bar.n)
             if time.monotonic() - committed > COMMIT_EVERY:
                 draft.commit(survey.state_dict())

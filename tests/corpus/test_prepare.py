@@ -180,3 +180,5 @@ def test_text_without_tokens_is_no_corpus(tmp_path: Path, tokenizer: Tokenizer) 
     (tmp_path / "t.txt").write_text("\n\n \n")
     with pytest.raises(DataError, match="no text"):
         prepare([tmp_path / "t.txt"], tmp_path / "c", tokenizer=tokenizer, layout=SENTENCES)
+    (tmp_path / "t.txt").write_text("Some text.\n")  # nothing is left that would stand in the way
+    assert len(prepare([tmp_path / "t.txt"], tmp_path / "c", tokenizer=tokenizer, layout=SENTENCES)) == 1

@@ -21,10 +21,10 @@ from plm.runs import RunConfig, RunReport, TaskData, preparation, run, train
 from plm.runs.report import predictions_table
 from plm.tasks import Classification, Decision
 from plm.training import Callback, CurvePlot, Record, Run, TrainingConfig
+from tests.runs.distillations import moods
 from tests.tiny_folders import tiny_folder, write_rows
 from tests.tiny_models import FAMILY_NAMES
 
-FILLERS = ("film", "book", "the", "was", "day", "night", "old", "red")
 QUICK = TrainingConfig(learning_rate=1e-2, num_train_epochs=8)
 LONG = TrainingConfig(learning_rate=1e-2, num_train_epochs=30, early_stopping_patience=10)
 SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 1}
@@ -36,24 +36,12 @@ def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "CurvePlot", lambda path: Callback())
 
 
-def texts(count: int, seed: int) -> list[tuple[str, str]]:
-    """(label, text): the label is whether "good" or "bad" stands among random words."""
-    source = random.Random(seed)
-    rows = []
-    for _ in range(count):
-        words = source.choices(FILLERS, k=source.randint(2, 6))
-        label = source.choice(["good", "bad"])
-        words.insert(source.randrange(len(words)), label)
-        rows.append((label, " ".join(words)))
-    return rows
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
     """Two tsv files with the columns label and text."""
     written = {}
     for name, count, seed in (("train", 96, 1), ("dev", 32, 2)):
-        written[name] = str(write_rows(tmp_path / f"{name}.tsv", [("label", "text"), *texts(count, seed)]))
+        written[name] = str(write_rows(tmp_path / f"{name}.tsv", [("label", "text"), *moods(count, seed)]))
     return written
 
 
@@ -194,7 +182,7 @@ def test_the_same_seed_gives_the_same_weights_and_global_randomness_stays(
 
 def test_pairs_are_told_apart_as_first_and_second(tmp_path: Path) -> None:
     source = random.Random(0)
-    rows = [(label, " ".join(source.choices(["good", "bad", "the"], k=3)), text) for label, text in texts(160, 5)]
+    rows = [(label, " ".join(source.choices(["good", "bad", "the"], k=3)), text) for label, text in moods(160, 5)]
     files = split(tmp_path, ("y", "a", "b"), rows)
     report = finetune(tmp_path, files, text="a", pair="b", label="y", training=LONG)
     assert report.metrics["accuracy"] >= 0.9
@@ -205,7 +193,7 @@ def test_pairs_are_told_apart_as_first_and_second(tmp_path: Path) -> None:
 
 
 def test_regression_gives_numbers(tmp_path: Path) -> None:
-    rows = [(str(text.count("good") * 2.0 - 1.0), text) for _, text in texts(128, 3)]
+    rows = [(str(text.count("good") * 2.0 - 1.0), text) for _, text in moods(128, 3)]
     files = split(tmp_path, ("score", "text"), rows)
     report = finetune(tmp_path, files, label="score", problem_type="regression")
     assert report.metrics["pearson"] > 0.9
@@ -217,7 +205,7 @@ def test_regression_gives_numbers(tmp_path: Path) -> None:
 
 def test_several_labels_a_text(tmp_path: Path) -> None:
     rows = [
-        ("|".join(word for word in ("good", "old", "red") if word in text.split()), text) for _, text in texts(160, 4)
+        ("|".join(word for word in ("good", "old", "red") if word in text.split()), text) for _, text in moods(160, 4)
     ]
     files = split(tmp_path, ("label", "text"), rows)
     options = {"label_separator": "|", "problem_type": "multi_label_classification"}
