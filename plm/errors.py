@@ -7,8 +7,10 @@
     ├── CheckpointError        weights that are damaged, hostile, incomplete or of another model
     ├── TokenizerError         a vocabulary or text that cannot be used
     ├── DataError              a data file, with file, line and column
+    ├── PoemError              a poem that was asked for cannot be: names the wish, and what could be asked instead
     ├── HubError               a download that failed, with the way out when offline
     ├── TrainingError          a run that cannot go on: non-finite loss, nothing to train on
+    ├── GenerationError        a text that cannot go on: no token is allowed
     └── BackendUnavailable     an optional package is missing: says which `pip install` brings it
 
 A message says what was expected, what came, where, and what to do. Mistakes of plm itself are assertions.
@@ -53,12 +55,20 @@ class DataError(PlmError, ValueError):
     """A data file is not what was declared."""
 
 
+class PoemError(PlmError, ValueError):
+    """A wish for a poem cannot be met: form, order, rhyme, given characters."""
+
+
 class HubError(PlmError, OSError):
     """A model could not be fetched."""
 
 
 class TrainingError(PlmError, RuntimeError):
     """Training cannot start or go on."""
+
+
+class GenerationError(PlmError, RuntimeError):
+    """A text cannot be continued as it was asked for."""
 
 
 class BackendUnavailable(PlmError, ImportError):

@@ -1,0 +1,25 @@
+"""Generation: texts that go on, by any causal model.
+
+config = GenerationConfig(max_new_tokens=40, temperature=0.8, top_k=40, seed=1)
+Generator.from_pretrained("openai-gpt")("once upon a time", config)      # texts
+generate(model, input_ids, config)                                       # tensors
+"""
+
+from __future__ import annotations
+
+from plm.generation.config import GenerationConfig
+from plm.generation.constraints import LogitsConstraint, LogitsProcessor
+from plm.generation.decoder import Decoder
+from plm.generation.generate import Sequences, generate, generate_steps
+from plm.generation.prompts import Prompts
+
+__all__ = [
+    "Decoder",
+    "GenerationConfig",
+    "LogitsConstraint",
+    "LogitsProcessor",
+    "Prompts",
+    "Sequences",
+    "generate",
+    "generate_steps",
+]
