@@ -14,6 +14,7 @@ from plm.errors import (
     CheckpointError,
     ConfigError,
     DataError,
+    GenerationError,
     HubError,
     PlmError,
     ShapeError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     )
     from plm.auto.tokenizer import AutoTokenizer
     from plm.blocks.tap import Tap
+    from plm.generation import GenerationConfig, Generator, generate
     from plm.heads.several import HeadPlan
     from plm.models.families import FAMILIES
     from plm.pipelines import pipeline
@@ -67,6 +69,9 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "GenerationConfig",
+    "GenerationError",
+    "Generator",
     "HeadPlan",
     "HubError",
     "PlmError",
@@ -78,6 +83,7 @@ __all__ = [
     "TrainingError",
     "UnknownNameError",
     "__version__",
+    "generate",
     "pipeline",
 ]
 
@@ -85,10 +91,13 @@ __all__ = [
 _HOMES = {
     "FAMILIES": "plm.models.families",
     "Callback": "plm.training",
+    "GenerationConfig": "plm.generation",
+    "Generator": "plm.generation",
     "HeadPlan": "plm.heads.several",
     "Tap": "plm.blocks.tap",
     "Trainer": "plm.training",
     "TrainingConfig": "plm.training",
+    "generate": "plm.generation",
     "pipeline": "plm.pipelines",
     "AutoTokenizer": "plm.auto.tokenizer",
 } | {name: "plm.auto.models" for name in __all__ if name.startswith(("AutoModel", "AutoConfig"))}

@@ -24,6 +24,7 @@ COMMANDS = {
     "pretrain": "Pretrain what a TOML file describes.",
     "distill": "Distil a small student from its teacher, as a TOML file describes.",
     "augment": "Vary the texts of a training file.",
+    "generate": "Go on with texts.",
     "score": "Score predictions as the official evaluators of SQuAD and CMRC do.",
     "env": "Show versions, for reports of problems.",
 }

@@ -11,11 +11,14 @@ from plm.generation.config import GenerationConfig
 from plm.generation.constraints import LogitsConstraint, LogitsProcessor
 from plm.generation.decoder import Decoder
 from plm.generation.generate import Sequences, generate, generate_steps
+from plm.generation.generator import Generated, Generator
 from plm.generation.prompts import Prompts
 
 __all__ = [
     "Decoder",
+    "Generated",
     "GenerationConfig",
+    "Generator",
     "LogitsConstraint",
     "LogitsProcessor",
     "Prompts",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import plm.pipelines.classes  # its import adds rows to TASKS, as those below do
 import plm.pipelines.entities
+import plm.pipelines.generation
 import plm.pipelines.questions
 from plm.pipelines.asking import Form, TaskPipeline
 from plm.pipelines.batching import TOKENS_PER_BATCH, Encoded, batches_by_length

@@ -26,7 +26,7 @@ def pipeline(
     dtype: str = "float32",
     max_length: int | None = None,
     tokens_per_batch: int = TOKENS_PER_BATCH,
-) -> Callable[[Any], list[Any]]:
+) -> Callable[..., list[Any]]:
     """A function from texts to answers, one for each, in order; a single text gives a list of one.
 
     task: a name in TASKS:
@@ -35,7 +35,8 @@ def pipeline(
         "token-classification" ("ner"): a text to its entities, [{"type", "text", "start", "end", "score"}, ...], with
             places in characters; a list of words to {"tags", "scores", "entities"}, with places in words;
         "question-answering": {"question", "context"}, or a tuple of both, to {"answer", "start", "end", "score"}; for a
-            model that may say that there is no answer ("", None, None) also "null_score".
+            model that may say that there is no answer ("", None, None) also "null_score";
+        "text-generation": prompts, and a GenerationConfig, to [{"text", "score", "ending"}, ...] each.
     model: a folder, a hub name, or a loaded model (then with its tokenizer).
     settings: of the last two tasks, how the model is to be asked and understood: a plm.tasks.Tagging with its scheme,
         a plm.tasks.QuestionAnswering(version_2=True). None = as its folder says, if `plm train` wrote it; of other
