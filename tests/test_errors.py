@@ -20,8 +20,10 @@ KINDS = {
     "CheckpointError": PlmError,
     "TokenizerError": ValueError,
     "DataError": ValueError,
+    "PoemError": ValueError,
     "HubError": OSError,
     "TrainingError": RuntimeError,
+    "GenerationError": RuntimeError,
     "BackendUnavailable": ImportError,
 }
 

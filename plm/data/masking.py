@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from plm.blocks.labels import IGNORED_LABEL
 from plm.config import require_types
-from plm.data.draws import Numbers, below, draws, happens, keys
-from plm.data.units import filling, independent, running, shuffled, subset, within
+from plm.data.draws import Numbers, below, draws, happens, keys, swapped
+from plm.data.units import filling, independent, subset
 from plm.errors import ConfigError, TokenizerError
 from plm.tokenizers import Tokenizer
 
@@ -30,8 +31,11 @@ Flags = NDArray[np.bool_]
 CONTINUES = "##"
 _UNUSED = re.compile(r"\[unused\d+\]")
 
+# What a token is to the words of a text.
+_SPECIAL, _BEGINS, _CONTINUES = np.arange(3, dtype=np.uint8)
+
 # What the random numbers of an example are for.
-_UNITS, _SPANS, _FATES, _WORDS = range(4)
+_UNITS, _SPANS, _TOKENS = range(3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,8 @@ class Pieces:
     """What masking has to know of a vocabulary.
 
     mask_id: of the mask token. is_special: (ids,), bool, True = never masked. continues: (ids,), bool, True = goes on
-    with the word before. ordinary: ids that a random word is drawn from: neither special nor [unused1] and its like.
+    with the word before. roles: (ids,), both in one. ordinary: ids that a random word is drawn from: neither special
+    nor [unused1] and its like.
     Raises TokenizerError when there is no mask token.
     """
 
@@ -103,8 +108,22 @@ class Pieces:
         self.is_special: Flags = np.zeros(len(tokens), dtype=bool)
         self.is_special[tokenizer.all_special_ids] = True
         self.continues: Flags = np.array([token is not None and token.startswith(CONTINUES) for token in tokens])
+        self.roles: NDArray[np.uint8] = np.where(
+            self.is_special, _SPECIAL, np.where(self.continues, _CONTINUES, _BEGINS)
+        )
         is_word = np.array([token is not None and not _UNUSED.fullmatch(token) for token in tokens])
         self.ordinary: Ids = np.flatnonzero(is_word & ~self.is_special)
+
+
+class _Units(NamedTuple):
+    """Tokens, words or spans that may be masked, rising: where each begins, and how many tokens it has.
+
+    borders: (texts + 1,), the units of text n are those from borders[n] to borders[n + 1] - 1.
+    """
+
+    first: Ids
+    size: Ids
+    borders: Ids
 
 
 class Masked(NamedTuple):
@@ -146,21 +165,28 @@ def mask_flat(
     ids: (tokens,), of all texts. lengths: (texts,), special tokens included. index: (texts,), number of each example.
     starts: (tokens,), bool, True = a word begins here; None = words begin where the vocabulary has no ##.
     """
-    able = np.flatnonzero(~pieces.is_special[ids])
-    borders = np.searchsorted(able, np.append(0, np.cumsum(lengths)))
-    key = keys(masking.seed, epoch, index)
-    if masking.chooses_tokens:
-        sizes = np.diff(borders)
-        chosen = leaders = np.flatnonzero(subset(borders, _wanted(sizes, lengths, masking), draws(key, _UNITS)))
+    texts = np.append(0, np.cumsum(lengths))
+    roles = pieces.roles.take(ids)
+    able = roles != _SPECIAL
+    key = draws(_epoch_key(masking.seed, epoch), index)
+    if masking.whole_words or masking.max_span > 1:
+        apart = _apart(able, texts)
+        begins = apart | (roles == _BEGINS if starts is None else able & starts)
+        if masking.max_span > 1:
+            begins = _span_begins(begins, apart, texts, masking, draws(key, _SPANS))
+        units = _units(begins, able, texts)
     else:
-        begins = ~pieces.continues[ids[able]] if starts is None else starts[able]
-        firsts = _units(able, borders, begins, masking, draws(key, _SPANS))
-        chosen, leaders = _chosen(firsts, borders, lengths, masking, draws(key, _UNITS))
-    places, text = able[chosen], np.repeat(np.arange(len(lengths)), np.diff(np.searchsorted(chosen, borders)))
-    fates = draws(draws(key, _FATES)[text], leaders - borders[text])
-    words = draws(draws(key, _WORDS)[text], chosen - borders[text])
+        units = _tokens(able, texts)
+    sizes = lengths - np.diff(np.searchsorted(np.flatnonzero(~able), texts))
+    chosen = np.flatnonzero(_chosen(units, sizes, lengths, masking, draws(key, _UNITS)))
+    size = units.size[chosen]
+    before = np.cumsum(size) - size
+    places = np.repeat(units.first[chosen] - before, size) + np.arange(size.sum())
+    text = np.repeat(np.arange(len(lengths)), np.diff(np.searchsorted(places, texts)))
+    numbers = draws(draws(key, _TOKENS)[text], places - texts[text])
+    fates = np.repeat(numbers[before], size) if masking.max_span > 1 else numbers
     masked = ids.copy()
-    masked[places] = _replaced(ids[places], fates, words, masking, pieces)
+    masked[places] = _replaced(ids[places], fates, swapped(numbers), masking, pieces)
     return Masked(masked, places, ids[places])
 
 
@@ -177,55 +203,85 @@ def _wanted(able: Ids, lengths: Ids, masking: Masking) -> Ids:
     return np.minimum(wanted, most)
 
 
-def _units(able: Ids, borders: Ids, begins: Flags, masking: Masking, key: Numbers) -> Ids:
-    """The first of the able tokens of each unit: a token, a word, or a span of words; none goes on past a special one.
+@lru_cache(maxsize=8)
+def _epoch_key(seed: int, epoch: int) -> Numbers:
+    return keys(seed, epoch)
 
-    able: places in the texts. begins: (able,), bool, True = a word begins here.
+
+def _apart(able: Flags, texts: Ids) -> Flags:
+    """(tokens,), True = may be masked, and what stands before it may not, or belongs to another text.
+
+    able: (tokens,), True = may be masked. texts: (texts + 1,), borders of the texts.
     """
-    apart = np.empty_like(begins)
-    apart[:1], apart[1:] = True, np.diff(able) != 1
-    apart[borders[:-1][borders[:-1] < len(apart)]] = True
-    if not (masking.whole_words or masking.max_span > 1):
-        return np.arange(len(able))
-    words = np.flatnonzero(begins | apart)
-    if masking.max_span == 1:
-        return words
-    borders = np.searchsorted(words, borders)
-    text, place = within(borders)
-    spans = _spans(draws(key[text], place), masking)
-    ends = running(spans, borders[:-1]) + borders[text]  # one span for each word is more than enough
-    opens = apart[words]
-    opens[ends[ends < borders[text + 1]]] = True
-    return words[opens]
+    apart = able.copy()
+    apart[1:] &= ~able[:-1]
+    openings = texts[texts < len(able)]
+    apart[openings] = able[openings]
+    return apart
 
 
-def _spans(numbers: Numbers, masking: Masking) -> Ids:
-    """Words of a span: a geometric distribution, cut off after max_span."""
-    shares = masking.span_stop * (1.0 - masking.span_stop) ** np.arange(masking.max_span)
+def _tokens(able: Flags, texts: Ids) -> _Units:
+    """Each token that may be masked for itself."""
+    first = np.flatnonzero(able)
+    return _Units(first, np.ones_like(first), np.searchsorted(first, texts))
+
+
+def _units(begins: Flags, able: Flags, texts: Ids) -> _Units:
+    """Units, each up to the next one, or to what may not be masked. begins: (tokens,), True = a unit begins here."""
+    ends = able.copy()
+    ends[:-1] &= begins[1:] | ~able[1:]
+    first, size = np.flatnonzero(begins), np.flatnonzero(ends)
+    size -= first
+    size += 1
+    return _Units(first, size, np.searchsorted(first, texts))
+
+
+def _span_begins(words: Flags, apart: Flags, texts: Ids, masking: Masking, key: Numbers) -> Flags:
+    """(tokens,), True = a span begins here. words, apart: (tokens,), True = a word begins here; a span has to."""
+    first, begins = np.flatnonzero(words), apart.copy()
+    begins[first[_span_borders(np.searchsorted(first, texts), masking, key)]] = True
+    return begins
+
+
+def _span_borders(words: Ids, masking: Masking, key: Numbers) -> Ids:
+    """The words that spans begin with, but for the first of each text. words: (texts + 1,), the borders of texts."""
+    lengths, mean = _span_lengths(masking.max_span, masking.span_stop)
+    reached, end = words[:-1, None], words[1:, None]
+    drawn, found = 0, [words[:0]]
+    while (missing := int((end - reached).max(initial=0))) > 0:
+        step = np.arange(drawn, drawn + int(1.3 * missing / mean / 4) + 2)
+        numbers = draws(key[:, None], step).astype("<u8", copy=False)
+        border = np.cumsum(lengths.take(numbers.view("<u2")), axis=1)  # four spans of each number
+        border += reached
+        found.append(border[border < end])
+        reached, drawn = border[:, -1:], drawn + len(step)
+    return np.concatenate(found)
+
+
+@lru_cache(maxsize=8)
+def _span_lengths(longest: int, stop: float) -> tuple[Ids, float]:
+    """(2**16,): words of the span that each random number of 16 bits stands for; and their mean.
+
+    A geometric distribution, clipped.
+    """
+    shares = stop * (1.0 - stop) ** np.arange(longest)
     upto = np.cumsum(shares / shares.sum())[:-1]
-    passed: Ids = np.searchsorted(upto, (numbers >> np.uint64(11)).astype(np.float64) * 2.0**-53, side="right")
-    return passed + 1
+    lengths = np.searchsorted(upto, (np.arange(1 << 16) + 0.5) / (1 << 16), side="right") + 1
+    return lengths, float(lengths.mean())
 
 
-def _chosen(firsts: Ids, borders: Ids, lengths: Ids, masking: Masking, key: Numbers) -> tuple[Ids, Ids]:
-    """The able tokens of chosen units, rising, and for each the one that decides its fate."""
-    sizes = np.diff(np.append(firsts, borders[-1]))
-    of_text = np.searchsorted(firsts, borders)
+def _chosen(units: _Units, sizes: Ids, lengths: Ids, masking: Masking, key: Numbers) -> Flags:
+    """(units,), True = masked. sizes: (texts,), tokens that may be masked."""
     if masking.count == "independent":
-        chosen = independent(of_text, masking.probability, key)
+        return independent(units.borders, masking.probability, key)
+    wanted = _wanted(sizes, lengths, masking)
+    if masking.chooses_tokens:
+        return subset(units.borders, wanted, key)
+    if masking.count == "google":
+        limit = wanted
     else:
-        wanted = _wanted(np.diff(borders), lengths, masking)
-        order = shuffled(of_text, key)
-        chosen = np.empty(len(sizes), dtype=bool)
-        if masking.count == "google":
-            chosen[order] = filling(of_text, sizes[order], wanted)
-        else:
-            upto, text = running(sizes[order], of_text[:-1]), within(of_text)[0]
-            enough = upto - sizes[order] >= wanted[text]
-            most = masking.max_predictions
-            chosen[order] = ~enough if most is None else ~enough & (upto <= most)
-    tokens = np.flatnonzero(np.repeat(chosen, sizes))
-    return tokens, np.repeat(firsts[chosen], sizes[chosen]) if masking.max_span > 1 else tokens
+        limit = lengths if masking.max_predictions is None else np.full_like(wanted, masking.max_predictions)
+    return filling(units.borders, units.size, wanted, key, limit=limit)
 
 
 def _replaced(ids: NDArray[Any], fates: Numbers, words: Numbers, masking: Masking, pieces: Pieces) -> NDArray[Any]:

@@ -14,12 +14,17 @@ from plm.data.draws import Numbers, below, draws, happens
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+# The size of an item that fits nowhere.
+_NEVER = 1 << 62
+
 
 def within(borders: Ints) -> tuple[Ints, Ints]:
     """(items,) both: the text of each item, and its place in it."""
     sizes = np.diff(borders)
     text = np.repeat(np.arange(len(sizes)), sizes)
-    return text, np.arange(borders[-1]) - np.repeat(borders[:-1], sizes)
+    place = np.arange(borders[-1])
+    place -= np.repeat(borders[:-1], sizes)
+    return text, place
 
 
 def subset(borders: Ints, wanted: Ints, key: Numbers) -> Flags:
@@ -45,43 +50,61 @@ def subset(borders: Ints, wanted: Ints, key: Numbers) -> Flags:
     return chosen ^ np.repeat(turned, sizes) if turned.any() else chosen
 
 
+def filling(borders: Ints, sizes: Ints, wanted: Ints, key: Numbers, *, limit: Ints) -> Flags:
+    """(items,), True = chosen: as if the items of each text came in random order, each taken while more is wanted.
+
+    sizes: (items,), of each, at least 1. wanted: (texts,), of what is taken, the last item may exceed it.
+    limit: (texts,), at least `wanted`: an item that would exceed this one is passed over, and the next one is tried.
+
+    Draws items, more or less as many as it takes, for all texts in step. Where they did not suffice, more are drawn of
+    those that can still be taken: an item that did not fit will not fit later either.
+    """
+    chosen = np.zeros(len(sizes), dtype=bool)
+    latest = np.empty(len(sizes), dtype=np.int64)
+    room, spare, drawn = limit.copy(), limit - wanted, np.zeros_like(wanted)
+    pool = np.arange(len(sizes))
+    while len(texts := np.flatnonzero((room > spare) & (np.diff(borders) > 0))):
+        left, own, in_pool = room[texts], spare[texts], np.diff(borders)[texts]
+        count = (left - own) * 5 // 4 + 2
+        step = np.arange(count.max())[:, None]
+        item = pool[borders[texts] + below(draws(key[texts], drawn[texts] + step), in_pool)]
+        number = np.arange(item.size)
+        latest[item.ravel()[::-1]] = number[::-1]  # of an item that comes twice the first is written last, and stays
+        is_new = (latest[item] == number.reshape(item.shape)) & (step < count)
+        taken = _in_step(np.where(is_new, sizes[item], _NEVER), left, own)
+        chosen[item[taken]] = True
+        room[texts] = left
+        drawn[texts] += count
+        pool, borders = _fitting(pool, borders, chosen, sizes, np.where(room > spare, room, 0))
+    return chosen
+
+
+def _in_step(sizes: Ints, room: Ints, spare: Ints) -> Flags:
+    """What is taken of items that come one after the other, (steps, texts); `room` becomes what is left."""
+    taken = np.empty(sizes.shape, dtype=bool)
+    for fits, size in zip(taken, sizes, strict=True):
+        np.less_equal(size, room, out=fits)
+        fits &= room > spare
+        np.subtract(room, size, out=room, where=fits)
+    return taken
+
+
+def _fitting(pool: Ints, borders: Ints, chosen: Flags, sizes: Ints, room: Ints) -> tuple[Ints, Ints]:
+    """What can still be taken of a pool of items, and the borders of the texts in it.
+
+    room: (texts,), of the largest such item.
+    """
+    is_open, in_pool = room > 0, np.diff(borders)
+    pool = pool[np.repeat(is_open, in_pool)]
+    text = np.repeat(np.arange(len(room)), np.where(is_open, in_pool, 0))
+    kept = ~chosen[pool] & (sizes[pool] <= room[text])
+    return pool[kept], np.searchsorted(text[kept], np.arange(len(room) + 1))
+
+
 def independent(borders: Ints, probability: float, key: Numbers) -> Flags:
     """(items,), True = chosen: each for itself."""
     text, place = within(borders)
     return happens(draws(key[text], place), probability)
-
-
-def shuffled(borders: Ints, key: Numbers) -> Ints:
-    """(items,): the items of each text in random order, the texts in theirs.
-
-    Up to 2**16 texts of up to 2**16 items are one sort of plain numbers (text, 32 random bits, place): many times
-    faster than a sort that keeps track of places, with the same result.
-    """
-    text, place = within(borders)
-    random = draws(key[text], place) >> np.uint64(32)
-    if max(len(borders) - 1, int(np.diff(borders).max(initial=0))) > 1 << 16:
-        return np.lexsort((random, text))
-    numbers = (text.astype(np.uint64) << np.uint64(48)) | (random << np.uint64(16)) | place.astype(np.uint64)
-    numbers.sort()
-    return borders[text] + (numbers & np.uint64(0xFFFF)).astype(np.int64)
-
-
-def filling(borders: Ints, sizes: Ints, room: Ints) -> Flags:
-    """(items,), True = taken: in their order, those that still fit into the room of their text; others are passed over.
-
-    sizes: (items,), of each, at least 1. room: (texts,).
-    """
-    taken = np.zeros(len(sizes), dtype=bool)
-    text, _ = within(borders)
-    left, items = room.copy(), np.flatnonzero(sizes <= room[text])
-    while len(items):
-        owner, size = text[items], sizes[items]
-        fits = running(size, np.searchsorted(owner, np.arange(len(room)))) <= left[owner]
-        taken[items[fits]] = True
-        left -= np.bincount(owner[fits], weights=size[fits], minlength=len(room)).astype(np.int64)
-        rest = ~fits & (size <= left[owner])
-        items = items[rest]
-    return taken
 
 
 def running(sizes: Ints, firsts: Ints) -> Ints:

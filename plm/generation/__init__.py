@@ -10,7 +10,7 @@ from __future__ import annotations
 from plm.generation.config import GenerationConfig
 from plm.generation.constraints import LogitsConstraint, LogitsProcessor
 from plm.generation.decoder import Decoder
-from plm.generation.generate import Sequences, generate, generate_steps
+from plm.generation.generating import Sequences, generate, generate_steps
 from plm.generation.generator import Generated, Generator
 from plm.generation.prompts import Prompts
 

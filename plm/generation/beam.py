@@ -74,7 +74,7 @@ def beam_search(
         allowed = allowed_tokens(constraints, step, search.new)
         if allowed is not None:
             scores = scores.masked_fill(~allowed, -torch.inf)
-        rows = search.advance(scores)
+        rows = search.advance(scores, is_last=step == config.max_new_tokens - 1)
         if search.done:
             break
         decoder.select(rows)
@@ -111,15 +111,16 @@ class _Search:
         """True when every prompt is finished."""
         return not any(self._open)
 
-    def advance(self, scores: Tensor) -> Tensor:
+    def advance(self, scores: Tensor, *, is_last: bool) -> Tensor:
         """Follow the best texts one token further; returns the row that each new row continues.
 
-        scores: (rows, vocab_size), log-probabilities of the next token.
+        scores: (rows, vocab_size), log-probabilities of the next token. is_last: True = all texts end with it.
         """
         count, vocab = len(self._open), scores.shape[1]
         totals = (self._sums[:, :, None] + scores.view(count, self._beams, vocab)).flatten(1)
-        # Of twice as many, even if each beam's best is to end, there are enough to go on with.
-        best, places = totals.topk(min(2 * self._beams, totals.shape[1]), dim=1)
+        # So many that there are enough to go on with, even if every beam could end with every stop token.
+        wanted = (len(self._stops) + 1 + (self._stop is not None)) * self._beams
+        best, places = totals.topk(min(wanted, totals.shape[1]), dim=1)
         if not bool((best[:, 0] > -torch.inf).all()):
             raise GenerationError(f"the constraints allow no token as number {self.new.shape[1]} of the new ones")
         rows = places // vocab + torch.arange(count, device=places.device)[:, None] * self._beams
@@ -129,7 +130,8 @@ class _Search:
         ended = self._ended(rows, new) & (best > -torch.inf)
         kept = torch.stack([self._follow(number, best[number], ended[number]) for number in range(count)])
         for number in range(count):
-            self._finish(number, best[number], ended[number], new[number], token_scores[number])
+            if self._open[number]:
+                self._finish(number, best[number], ended[number], new[number], token_scores[number], everything=is_last)
         self._sums = best.gather(1, kept)
         chosen = (torch.arange(count, device=kept.device)[:, None], kept)
         self.new, self._scores = new[chosen].flatten(0, 1), token_scores[chosen].flatten(0, 1)
@@ -137,14 +139,7 @@ class _Search:
         return rows[chosen].flatten()
 
     def results(self) -> list[list[Hypothesis]]:
-        """The best of every prompt, those that are still followed among them."""
-        for number in range(len(self._open)):
-            if self._open[number]:
-                for beam in range(self._beams):
-                    row = number * self._beams + beam
-                    total = float(self._sums[number, beam])
-                    if total > -torch.inf:
-                        self._add(number, total, self.new[row], self._scores[row], ended=False)
+        """The best of every prompt, best first."""
         return [finished.best for finished in self._finished]
 
     def _ended(self, rows: Tensor, new: Tensor) -> Tensor:
@@ -160,16 +155,14 @@ class _Search:
             going = torch.cat([going, going.new_zeros(self._beams - len(going))])
         return going
 
-    def _finish(self, number: int, best: Tensor, ended: Tensor, new: Tensor, scores: Tensor) -> None:
-        if not self._open[number]:
-            return
-        for place in ended.nonzero().flatten().tolist():
-            if place < self._beams:  # a text that ends counts only if it is among the best
-                self._add(number, float(best[place]), new[place], scores[place], ended=True)
-
-    def _add(self, number: int, total: float, ids: Tensor, scores: Tensor, *, ended: bool) -> None:
-        score = total / len(ids) ** self._config.length_penalty
-        self._finished[number].add(Hypothesis(score, ids, scores, ended))
+    def _finish(
+        self, number: int, best: Tensor, ended: Tensor, new: Tensor, scores: Tensor, *, everything: bool
+    ) -> None:
+        """Keep the candidates that end, if they are among the best. everything: True = all do."""
+        for place in range(min(self._beams, len(best))):
+            if (everything or ended[place]) and best[place] > -torch.inf:
+                score = float(best[place]) / new.shape[1] ** self._config.length_penalty
+                self._finished[number].add(Hypothesis(score, new[place], scores[place], bool(ended[place])))
 
     def _close(self) -> None:
         length = self.new.shape[1]

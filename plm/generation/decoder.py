@@ -22,7 +22,6 @@ class Decoder:
     ids: (rows, length), int64, prompts and all that was appended; prompts of other lengths are filled on the left.
     capacity: tokens of a row at most. window: positions that the model has; None = any number. Where rows grow beyond
         it, the oldest quarter of the window is forgotten, and the rest read anew.
-    planned_types: (rows, new tokens), int64, types of the tokens to come; None = as the last of the prompt.
     cached: False = everything is read again each time: the slow twin, for tests.
     Raises ConfigError for a model that has no language model, or sees what comes after; ShapeError where it has
     positions for fewer tokens than `capacity`, and no window.
@@ -35,7 +34,6 @@ class Decoder:
         *,
         capacity: int,
         window: int | None = None,
-        planned_types: Tensor | None = None,
         cached: bool = True,
     ) -> None:
         self.model = model
@@ -45,20 +43,18 @@ class Decoder:
             check_capacity(model, capacity)
         self._prompt, self._window = prompts.length, window
         self._capacity = capacity if window is None else min(capacity, window)
-        self._planned, self._cached = planned_types, cached
+        self._cached = cached
         self._first = 0  # columns before it are forgotten
         self._cache = self._new_cache()
 
-    def append(self, ids: Tensor) -> None:
-        """Add a token to every row. ids: (rows,), int64."""
-        number = self.ids.shape[1] - self._prompt
+    def append(self, ids: Tensor, types: Tensor | None = None) -> None:
+        """Add a token to every row. ids: (rows,), int64. types: (rows,), its token types; None = those of the last."""
         self.ids = torch.cat([self.ids, ids[:, None]], dim=1)
         if self._live is not None:
             self._live = torch.cat([self._live, self._live.new_ones(len(ids), 1)], dim=1)
         if self._types is not None:
-            planned = self._planned is not None and number < self._planned.shape[1]
-            types = self._planned[:, number, None] if planned and self._planned is not None else self._types[:, -1:]
-            self._types = torch.cat([self._types, types], dim=1)
+            added = self._types[:, -1:] if types is None else types[:, None]
+            self._types = torch.cat([self._types, added], dim=1)
 
     @torch.inference_mode()
     def logits(self) -> Tensor:
@@ -84,7 +80,6 @@ class Decoder:
         self.ids = self.ids[rows]
         self._live = None if self._live is None else self._live[rows]
         self._types = None if self._types is None else self._types[rows]
-        self._planned = None if self._planned is None else self._planned[rows]
         if self._cache is not None:
             self._cache.select(rows)
 

@@ -43,7 +43,7 @@ Stop = Callable[[Tensor, Tensor], Tensor]
 class Decoding:
     """Texts in the making: iterate to get them token by token, at most `max_new_tokens` times.
 
-    decoder: with one row for each prompt. prompts: what it started from.
+    decoder: with one row for each prompt. prompts: what it started from. new_types, seeds: as in `generate`.
     """
 
     def __init__(
@@ -52,17 +52,20 @@ class Decoding:
         prompts: Prompts,
         config: GenerationConfig,
         *,
+        new_types: Tensor | None = None,
+        seeds: Sequence[int] | None = None,
         constraints: Sequence[LogitsConstraint] = (),
         processors: Sequence[LogitsProcessor] = (),
         stop: Stop | None = None,
     ) -> None:
         self._decoder, self._config = decoder, config
         self._constraints, self._processors, self._stop = constraints, processors, stop
-        self._live = prompts.live
+        self._live, self._new_types = prompts.live, new_types
         rows, texts = len(prompts.ids), config.num_return_sequences
         self._draws = None
         if config.samples:
-            self._draws = Draws(config.seed, [prompts.row(number) for number in range(rows)], texts)
+            prompt_ids = [prompts.row(number) for number in range(rows)]
+            self._draws = Draws([config.seed] * rows if seeds is None else seeds, prompt_ids, texts)
         self._all = rows * texts
         self._rows = torch.arange(self._all, device=prompts.ids.device)  # those still computed
         self._new = prompts.ids.new_empty(rows * texts, 0)
@@ -118,7 +121,8 @@ class Decoding:
     def _add(self, ids: Tensor, scores: Tensor) -> NextTokens:
         alive = self._alive.clone()
         ids = ids.masked_fill(~alive, 0)
-        self._decoder.append(ids)
+        types = None if self._new_types is None else self._new_types[self._rows, self._new.shape[1]]
+        self._decoder.append(ids, types)
         self._new = torch.cat([self._new, ids[:, None]], dim=1)
         ended = torch.isin(ids, self._stops)
         if self._stop is not None:

@@ -49,6 +49,8 @@ def generate(
     *,
     attention_mask: Tensor | None = None,
     token_type_ids: Tensor | None = None,
+    new_token_types: Tensor | None = None,
+    seeds: Sequence[int] | None = None,
     constraints: Sequence[LogitsConstraint] = (),
     processors: Sequence[LogitsProcessor] = (),
     stop: Stop | None = None,
@@ -57,8 +59,9 @@ def generate(
     """What comes after each prompt, by any causal model with a language model head.
 
     input_ids: (prompts, length), int64; attention_mask: the same, 0/1, prompts padded on either side.
-    token_type_ids: (prompts, length), or with max_new_tokens more columns, for models that know types; new tokens
-        without one take the last type of their prompt.
+    token_type_ids: (prompts, length), for models that know types.
+    new_token_types: (texts, max_new_tokens), int64, types of the new tokens; None = the last one of their prompt.
+    seeds: one for each prompt, in place of that of the config.
     config: None = greedy, 64 tokens. constraints, processors: see their classes.
     stop: (numbers of texts, (texts, new tokens)) -> (texts,) bool, True for those that are to end.
     cached: False = read everything again for each token: for comparison.
@@ -67,10 +70,21 @@ def generate(
     """
     config = config or GenerationConfig()
     decoder, prompts = _prepared(model, input_ids, attention_mask, token_type_ids, config, cached=cached)
+    if new_token_types is not None and (token_type_ids is None or config.num_beams > 1):
+        raise ConfigError("new_token_types go on from token_type_ids, and not with beams")
     if config.num_beams > 1:
         found = beam_search(decoder, prompts, config, constraints=constraints, processors=processors, stop=stop)
         return _of_beams(found, config)
-    decoding = Decoding(decoder, prompts, config, constraints=constraints, processors=processors, stop=stop)
+    decoding = Decoding(
+        decoder,
+        prompts,
+        config,
+        new_types=new_token_types,
+        seeds=seeds,
+        constraints=constraints,
+        processors=processors,
+        stop=stop,
+    )
     return _of_steps(list(decoding))
 
 
@@ -81,6 +95,8 @@ def generate_steps(
     *,
     attention_mask: Tensor | None = None,
     token_type_ids: Tensor | None = None,
+    new_token_types: Tensor | None = None,
+    seeds: Sequence[int] | None = None,
     constraints: Sequence[LogitsConstraint] = (),
     processors: Sequence[LogitsProcessor] = (),
     stop: Stop | None = None,
@@ -93,7 +109,18 @@ def generate_steps(
     if config.num_beams > 1:
         raise ConfigError("beams are known when all are finished: they cannot be had token by token")
     decoder, prompts = _prepared(model, input_ids, attention_mask, token_type_ids, config, cached=True)
-    return iter(Decoding(decoder, prompts, config, constraints=constraints, processors=processors, stop=stop))
+    return iter(
+        Decoding(
+            decoder,
+            prompts,
+            config,
+            new_types=new_token_types,
+            seeds=seeds,
+            constraints=constraints,
+            processors=processors,
+            stop=stop,
+        )
+    )
 
 
 def _prepared(
@@ -105,14 +132,10 @@ def _prepared(
     *,
     cached: bool,
 ) -> tuple[Decoder, Prompts]:
-    planned = None
-    if token_type_ids is not None and token_type_ids.shape[1] > input_ids.shape[1]:
-        planned = token_type_ids[:, input_ids.shape[1] :]
-        token_type_ids = token_type_ids[:, : input_ids.shape[1]]
     prompts = Prompts.of(input_ids, attention_mask, token_type_ids)
     needed = prompts.length + config.max_new_tokens
     window = position_limit(model) if config.overflow == "slide" else None
-    decoder = Decoder(model, prompts, capacity=needed, window=window, planned_types=planned, cached=cached)
+    decoder = Decoder(model, prompts, capacity=needed, window=window, cached=cached)
     return decoder, prompts
 
 

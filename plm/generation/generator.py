@@ -17,7 +17,7 @@ from plm.checkpoints.loading import load_model
 from plm.errors import CheckpointError, ConfigError, DataError
 from plm.generation.config import GenerationConfig
 from plm.generation.decoder import language_model
-from plm.generation.generate import Ending, Sequences, generate, generate_steps
+from plm.generation.generating import Ending, Sequences, generate, generate_steps
 from plm.generation.texts import Stream, continuation, stopping
 from plm.heads.model import Model
 from plm.tokenizers import Tokenizer, load_tokenizer

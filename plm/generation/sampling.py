@@ -19,10 +19,11 @@ class Draws:
     Each is a function of seed, prompt, which of the prompt's texts it is, and step: the same in any batch.
     """
 
-    def __init__(self, seed: int, prompts: Sequence[Sequence[int]], texts: int) -> None:
+    def __init__(self, seeds: Sequence[int], prompts: Sequence[Sequence[int]], texts: int) -> None:
+        """seeds, prompts: of each prompt. texts: of each prompt."""
         prompt = [zlib.crc32(np.asarray(prompt, dtype="<i8").tobytes()) for prompt in prompts]
         self._keys: Numbers = keys(
-            seed & (2**64 - 1),
+            np.repeat(np.asarray([seed & (2**63 - 1) for seed in seeds], dtype=np.int64), texts),
             np.repeat(np.asarray(prompt, dtype=np.int64), texts),
             np.tile(np.arange(texts, dtype=np.int64), len(prompts)),
         )

@@ -32,6 +32,8 @@ class TaskData:
 
     train, dev, test: files or folders, as the task reads them; the best weights are those that do best on dev; test is
         scored once, with them.
+    held_out: share of the examples of `train` that are kept for evaluation, in place of a dev file; a hash tells which,
+        so that equal ones are on the same side. For tasks that know which are equal.
     max_length: tokens of a text; None = 128, or what the model takes if that is less.
     batch_size: features in a batch. tokens_per_batch: positions in a batch, in place of batch_size: as many texts of
         similar length as fit. bucket_batches: sort the features of so many batches by length before they are cut; 1 =
@@ -48,6 +50,7 @@ class TaskData:
     train: str
     dev: str | None = None
     test: str | None = None
+    held_out: float | None = None
     max_length: int | None = None
     batch_size: int = 32
     tokens_per_batch: int | None = None
@@ -63,8 +66,12 @@ class TaskData:
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
                 raise ConfigError(f"{name}: expected a positive number, got {value}")
-        if self.dev is None and not self.auxiliary:
+        if self.dev is None and self.held_out is None and not self.auxiliary:
             raise ConfigError("missing field 'dev': a file to evaluate on; only auxiliary tasks do without")
+        if self.held_out is not None and (self.dev is not None or not 0.0 < self.held_out < 1.0):
+            raise ConfigError(
+                f"held_out: expected a share between 0 and 1, and no dev file, got {self.held_out} and {self.dev!r}"
+            )
         for name in ("max_length", "tokens_per_batch"):
             if getattr(self, name) is not None:
                 require_positive(self, name)

@@ -16,6 +16,7 @@ from plm.config import from_dict
 from plm.corpus.examples import Examples, PairExamples, StretchExamples, TextExamples
 from plm.corpus.pairs import NextSentence
 from plm.corpus.record_examples import RecordCorpus
+from plm.corpus.record_index import default_index_folder
 from plm.corpus.store import Corpus
 from plm.data.masking import Masking
 from plm.errors import ConfigError, DataError
@@ -188,7 +189,8 @@ class RecordOptions(ExampleOptions):
 
     def open(self, path: str) -> RecordCorpus:
         """A file, a folder, or a pattern."""
-        return RecordCorpus.open(path, AutoTokenizer.from_pretrained(self.tokenizer))
+        tokenizer = AutoTokenizer.from_pretrained(self.tokenizer)
+        return RecordCorpus.open(path, tokenizer, index_folder=default_index_folder())
 
     def examples(self, corpus: RecordCorpus, *, max_length: int, seed: int) -> Examples:
         """See ExampleOptions. Raises DataError for longer ones: nobody could cut them and keep their masks."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from plm.data.fingerprint import facts
 from plm.errors import DataError
 from plm.training import Batch
+from plm.training.lengthening import facts_of_phase
 from plm.training.shares import Indexable
 
 # Passes of a phase are numbered from a multiple of this, so that no two phases shuffle and mask alike.
@@ -32,10 +33,18 @@ class PhaseBatches:
 
     phases: the batches of each. lengths: how many of them it takes. When a pass over them is through, the next one
     comes, shuffled anew.
+    batches_per_update: of each; None = as the training says.
     """
 
-    def __init__(self, phases: Sequence[Passes], lengths: Sequence[int]) -> None:
+    def __init__(
+        self,
+        phases: Sequence[Passes],
+        lengths: Sequence[int],
+        *,
+        batches_per_update: Sequence[int | None] | None = None,
+    ) -> None:
         self.phases, self.lengths = tuple(phases), tuple(lengths)
+        self.batches_per_update = tuple(batches_per_update or [None] * len(phases))
         self.sizes = tuple(map(len, phases))
         if not all(self.sizes):
             raise DataError("the corpus gives no batch to train on")
@@ -46,13 +55,21 @@ class PhaseBatches:
 
     def epoch(self, number: int) -> PhaseEpoch:
         """Phase `number`, from 0."""
-        return PhaseEpoch(self.phases[number], self.lengths[number], self.sizes[number], number * _PASSES)
+        return PhaseEpoch(
+            self.phases[number],
+            self.lengths[number],
+            self.sizes[number],
+            number * _PASSES,
+            self.batches_per_update[number],
+        )
 
     def fingerprint(self) -> dict[str, int | str]:
         """Facts that tell the texts and batches of all phases from others."""
         told: dict[str, int | str] = {}
-        for number, batches in enumerate(self.phases, 1):
-            told |= facts(batches, of=f"phase {number}: ")
+        for number, (batches, per_update) in enumerate(zip(self.phases, self.batches_per_update, strict=True), 1):
+            told |= facts(batches, of=facts_of_phase(number))
+            if per_update is not None:
+                told[f"{facts_of_phase(number)}batches in an update"] = per_update
         return told
 
 
@@ -68,6 +85,7 @@ class PhaseEpoch:
     length: int
     pass_size: int
     first_pass: int
+    batches_per_update: int | None = None
 
     def __len__(self) -> int:
         return self.length

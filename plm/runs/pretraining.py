@@ -120,14 +120,16 @@ class _Ready:
 
 def _training(config: PretrainingConfig, corpus: Source) -> PhaseBatches:
     """The batches of all phases."""
-    seed, accumulation = config.training.seed, config.training.gradient_accumulation_steps
+    seed, usual = config.training.seed, config.training.gradient_accumulation_steps
     phases = [
         CorpusBatches(
             config.examples.examples(corpus, max_length=phase.max_length, seed=seed), batching=phase.batching, seed=seed
         )
         for phase in config.phases
     ]
-    return PhaseBatches(phases, [phase.schedule.max_steps * accumulation for phase in config.phases])
+    own = [phase.gradient_accumulation_steps or usual for phase in config.phases]
+    lengths = [phase.schedule.max_steps * count for phase, count in zip(config.phases, own, strict=True)]
+    return PhaseBatches(phases, lengths, batches_per_update=[None if count == usual else count for count in own])
 
 
 def held_out_evaluation(config: PretrainingConfig, dev: Source, *, learned: Counts) -> PretrainingEvaluation:

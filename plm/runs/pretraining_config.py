@@ -49,19 +49,22 @@ class PretrainingPhase:
     """One of the phases that follow each other; in a recipe one flat table, with the fields of `schedule` in it.
 
     schedule: how many updates, and their learning rates.
-    max_length: tokens of an example, special ones included. batch_size: examples in a batch; an update takes
-    training.gradient_accumulation_steps batches. tokens_per_batch: positions in a batch, in place of batch_size.
+    max_length: tokens of an example, special ones included. batch_size: examples in a batch.
+    tokens_per_batch: positions in a batch, in place of batch_size.
+    gradient_accumulation_steps: batches of an update; None = as `training` says.
     """
 
     schedule: Phase
     max_length: int = 128
     batch_size: int = 32
     tokens_per_batch: int | None = None
+    gradient_accumulation_steps: int | None = None
 
     def __post_init__(self) -> None:
         require_positive(self, "max_length", "batch_size")
-        if self.tokens_per_batch is not None:
-            require_positive(self, "tokens_per_batch")
+        for name in ("tokens_per_batch", "gradient_accumulation_steps"):
+            if getattr(self, name) is not None:
+                require_positive(self, name)
 
     @property
     def batching(self) -> Batching:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-from importlib import resources
-from pathlib import Path
 
 import torch
 
 from plm.auto.model import PretrainedModel
 from plm.auto.models import AutoConfig
 from plm.auto.tokenizer import AutoTokenizer
-from plm.errors import ConfigError, did_you_mean
+from plm.errors import ConfigError
+from plm.runs.architectures import architecture_file
 from plm.runs.pretraining_config import PretrainingConfig
 from plm.tokenizers import Tokenizer
 from plm.tokenizers.identity import tokenizer_state, vocabulary_digest
@@ -30,23 +29,6 @@ def starting_model(config: PretrainingConfig, tokenizer: Tokenizer) -> tuple[Pre
         model, kept, notes = make(config, tokenizer)
     config.examples.objective.check(model)
     return model.to(device), kept, notes
-
-
-def architecture_file(name: str) -> Path:
-    """The config file of an architecture: a path, or the name of one in plm.configs.
-
-    Raises ConfigError listing those.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    folder = Path(str(resources.files("plm.configs"))) / "models"
-    known = sorted(path.name for path in folder.glob("*.json"))
-    if name not in known:
-        raise ConfigError(
-            f"model: there is no file {name!r}{did_you_mean(name, known)} (architectures of the package: "
-            f"{', '.join(known)})"
-        )
-    return folder / name
 
 
 def require_same_vocabulary(other: Tokenizer, tokenizer: Tokenizer, *, source: str) -> None:

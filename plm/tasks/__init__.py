@@ -7,6 +7,7 @@ from plm.tasks.gpt1 import Gpt1Classification, Gpt1MultipleChoice
 from plm.tasks.masked_lm import MaskedLm
 from plm.tasks.matching import Matching
 from plm.tasks.multiple_choice import MultipleChoice
+from plm.tasks.poems import Poems
 from plm.tasks.question_answering import QuestionAnswering
 from plm.tasks.tagging import Tagging
 from plm.tasks.task import TASKS, AnyTask, Task
@@ -21,6 +22,7 @@ __all__ = [
     "MaskedLm",
     "Matching",
     "MultipleChoice",
+    "Poems",
     "QuestionAnswering",
     "Tagging",
     "Task",

@@ -65,12 +65,32 @@ class Task(ABC, Generic[Example, Feature, Result, Answer]):
         """
         return self
 
+    def identity(self, example: Example) -> str | None:
+        """What makes an example itself: of two with the same, none may be learned if the other is to judge.
+
+        None = the task cannot say, and its files are not divided.
+        """
+        return None
+
     def check(self, examples: Sequence[Example], *, source: str = "examples") -> None:
         """Raise DataError for the first example whose expected answer is missing or unknown, naming its line."""
 
     @abstractmethod
     def model_options(self) -> dict[str, Any]:
         """Fields of ModelConfig that the head needs: labels, kind of problem."""
+
+    @property
+    def token_types(self) -> int:
+        """How many token types the features have; a model with fewer gets more."""
+        return 0
+
+    def own_tokenizer(self, pretrained: Tokenizer | None) -> Tokenizer | None:
+        """The tokenizer of a model that learns this task: another one where a task has a vocabulary of its own.
+
+        pretrained: that of the checkpoint; None = the model starts from random weights, which only tasks with a
+        vocabulary of their own can do. Asked after `learned`.
+        """
+        return pretrained
 
     @property
     def special_tokens(self) -> Mapping[str, str]:

@@ -1,8 +1,9 @@
-"""Chosen are as many as wanted, all choices alike, and fast ways choose what plain ones do."""
+"""Chosen are as many as wanted, all choices alike, and as likely as in a random order gone through one by one."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from plm.data.draws import keys
-from plm.data.units import filling, independent, running, shuffled, subset, within
+from plm.data.units import filling, independent, running, subset, within
 
 Ints = NDArray[np.int64]
 
@@ -54,11 +55,13 @@ def test_a_text_is_chosen_from_alike_in_whatever_company() -> None:
     sizes, wanted, key = np.array([9, 5, 12, 7]), np.array([2, 4, 3, 0]), keys(1, np.arange(4))
     borders = borders_of(sizes.tolist())
     whole = np.split(subset(borders, wanted, key), borders[1:-1])
-    order = np.split(shuffled(borders, key) - np.repeat(borders[:-1], sizes), borders[1:-1])
+    item_sizes = np.arange(borders[-1]) % 3 + 1
+    filled = np.split(filling(borders, item_sizes, wanted, key, limit=wanted + 1), borders[1:-1])
     for text in range(4):
         alone = np.array([0, sizes[text]])
         assert (subset(alone, wanted[[text]], key[[text]]) == whole[text]).all()
-        assert (shuffled(alone, key[[text]]) == order[text]).all()
+        own = item_sizes[borders[text] : borders[text + 1]]
+        assert (filling(alone, own, wanted[[text]], key[[text]], limit=wanted[[text]] + 1) == filled[text]).all()
 
 
 def test_independent_items_are_chosen_with_their_probability() -> None:
@@ -67,36 +70,67 @@ def test_independent_items_are_chosen_with_their_probability() -> None:
     assert (chosen[:50_000] != chosen[50_000:]).any()
 
 
-def test_an_order_is_a_permutation_and_all_orders_are_as_likely() -> None:
-    count = 24_000
-    order = shuffled(np.arange(count + 1) * 4, keys(1, np.arange(count))).reshape(count, 4)
-    order -= 4 * np.arange(count)[:, None]
-    seen = Counter(map(tuple, order.tolist()))
-    assert len(seen) == 24
-    assert all(sorted(one) == [0, 1, 2, 3] for one in seen)
-    assert sum((n - 1000) ** 2 for n in seen.values()) / 1000 < 49.7  # 23 degrees of freedom, 0.1 %
+def one_by_one(sizes: tuple[int, ...], wanted: int, limit: int) -> int:
+    """The items that are taken of those that come in this order, a bit for each of their places."""
+    taken = bits = 0
+    for place, size in enumerate(sizes):
+        if taken < wanted and taken + size <= limit:
+            taken, bits = taken + size, bits | 1 << place
+    return bits
 
 
-def test_many_texts_and_long_ones_are_ordered_as_few_and_short_ones_are() -> None:
-    many = 2**16 + 3
-    key = keys(5, np.arange(many))
-    assert (shuffled(np.arange(many + 1) * 3, key)[:300] == shuffled(np.arange(101) * 3, key[:100])).all()
-    long = np.array([0, 2**16 + 1, 2**16 + 9])
-    assert (shuffled(long, key[:2])[-8:] - long[1] == shuffled(np.array([0, 8]), key[1:2])).all()
+def permuted(sizes: list[int], wanted: int, limit: int) -> Counter[int]:
+    """How often each set of items is taken, over all orders."""
+    found: Counter[int] = Counter()
+    for order in itertools.permutations(range(len(sizes))):
+        bits = one_by_one(tuple(sizes[item] for item in order), wanted, limit)
+        found[sum(1 << item for place, item in enumerate(order) if bits >> place & 1)] += 1
+    return found
 
 
-@given(sizes=SIZES, data=st.data())
+@pytest.mark.parametrize(
+    ("sizes", "wanted", "limit"),
+    [
+        ([1, 1, 1, 1, 1], 2, 2),  # tokens
+        ([1, 2, 1, 3, 2, 1], 4, 4),  # what would exceed is passed over
+        ([2, 2, 2, 3, 5], 4, 4),  # often nothing fits any more
+        ([2, 2, 2, 2, 7], 3, 3),
+        ([1, 2, 1, 3, 2, 4], 5, 13),  # the last one may exceed
+        ([1, 4, 1, 3, 2, 4], 4, 5),  # by so much
+        ([1, 2], 3, 3),  # all
+    ],
+)
+def test_items_are_taken_as_often_as_in_a_random_order(sizes: list[int], wanted: int, limit: int) -> None:
+    count = 30_000
+    borders, every = np.arange(count + 1) * len(sizes), np.ones(count, dtype=np.int64)
+    key = keys(11, np.arange(count))
+    chosen = filling(borders, np.tile(sizes, count), wanted * every, key, limit=limit * every)
+    seen = Counter(chosen.reshape(count, -1) @ (1 << np.arange(len(sizes))))
+    expected = permuted(sizes, wanted, limit)
+    assert seen.keys() == expected.keys()
+    shares = {bits: count * number / expected.total() for bits, number in expected.items()}
+    chi_square = sum((seen[bits] - share) ** 2 / share for bits, share in shares.items())
+    freedom = len(shares) - 1
+    assert chi_square <= freedom + 3.1 * math.sqrt(2 * freedom) + 6  # 0.1 %, or less
+
+
+@given(sizes=SIZES, seed=st.integers(0, 2**64 - 1), data=st.data())
 @settings(deadline=None, max_examples=150)
-def test_room_is_filled_as_one_by_one(sizes: list[int], data: st.DataObject) -> None:
+def test_what_is_left_out_would_exceed_the_limit_or_is_not_wanted(
+    sizes: list[int], seed: int, data: st.DataObject
+) -> None:
     borders = borders_of(sizes)
     item_sizes = np.array(data.draw(st.lists(st.integers(1, 5), min_size=sum(sizes), max_size=sum(sizes))), dtype=int)
-    room = np.array([data.draw(st.integers(0, 20)) for _ in sizes])
-    expected = []
-    for text, left in enumerate(room.tolist()):
-        for size in item_sizes[borders[text] : borders[text + 1]].tolist():
-            expected.append(size <= left)
-            left -= size * expected[-1]
-    assert filling(borders, item_sizes, room).tolist() == expected
+    wanted = np.array([data.draw(st.integers(0, 20)) for _ in sizes])
+    limit = wanted + np.array([data.draw(st.integers(0, 4)) for _ in sizes])
+    chosen = filling(borders, item_sizes, wanted, keys(seed, np.arange(len(sizes))), limit=limit)
+    for text, (first, last) in enumerate(itertools.pairwise(borders)):
+        own, is_taken = item_sizes[first:last], chosen[first:last]
+        taken = own[is_taken].sum()
+        assert taken <= limit[text]
+        assert (taken >= wanted[text]) or (taken + own[~is_taken] > limit[text]).all()
+        if is_taken.any():
+            assert taken - own[is_taken].max() < wanted[text]
 
 
 @given(sizes=SIZES)

@@ -202,7 +202,8 @@ def test_token_types_of_new_tokens_count() -> None:
     bert = causal_model("bert")
     prompt, types = random_ids(2, 3), torch.tensor([[0, 1, 1, 0, 1, 1, 0, 1], [0, 0, 0, 1, 1, 0, 0, 1]])
     config = GenerationConfig(max_new_tokens=5, temperature=1.0, num_return_sequences=2)
-    found = generate(bert, prompt, config, token_type_ids=types)
+    new = types[:, 3:].repeat_interleave(2, 0)
+    found = generate(bert, prompt, config, token_type_ids=types[:, :3], new_token_types=new)
     whole = torch.cat([prompt.repeat_interleave(2, 0), found.ids], 1)
     with torch.no_grad():
         logits = bert(whole, token_type_ids=types.repeat_interleave(2, 0)).logits

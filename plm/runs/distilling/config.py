@@ -33,6 +33,8 @@ class DistillationConfig:
     intermediate, prediction: the two stages of task distillation; None = leave it out, in a recipe: false.
     latency: how the time of a text is measured.
     seed: of everything random. device: None = the GPU if there is one. workers, feature_cache, log_to: as in RunConfig.
+    teacher_cache: folder for what the teacher answers to the training file, which may serve many distillations: the
+        stage of predictions asks it once; None = it is asked in every pass.
     """
 
     teacher: str
@@ -48,6 +50,7 @@ class DistillationConfig:
     device: str | None = None
     workers: int = 0
     feature_cache: str | None = None
+    teacher_cache: str | None = None
     log_to: tuple[LogKind, ...] = ("jsonl", "curve")
 
     def __post_init__(self) -> None:

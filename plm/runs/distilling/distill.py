@@ -11,8 +11,10 @@ from typing import Any
 from torch import nn
 
 from plm.config import write_json, write_text
+from plm.data import Batches
 from plm.distillation import Teacher
 from plm.errors import ConfigError, did_you_mean
+from plm.runs.distilling.answers import kept_answers
 from plm.runs.distilling.augmenting import augment, variation_identity
 from plm.runs.distilling.config import DistillationConfig
 from plm.runs.distilling.identity import backbone_digest, content_digest
@@ -184,10 +186,20 @@ class _Work:
         def work(folder: Path) -> dict[str, Any]:
             student = parties.open_for(stage, None if before is None else before.folder)
             evaluations = parties.texts.evaluations(stage.batching, stage.training.precision)
+            batches, teacher = self._train("prediction", stage), Teacher(parties.teacher.model)
+            answers = kept_answers(
+                parties.texts,
+                batches,
+                parties.teacher,
+                file=self._augmented("prediction") or Path(parties.texts.prepared.data.train),
+                folder=self.config.teacher_cache if stage.objective.prediction else None,
+                precision=stage.training.precision,
+                processes=self.stages.processes,
+            )
             lesson = Lesson(
                 student=student,
-                step=distillation_step(student, Teacher(parties.teacher.model), stage.objective, parties.texts.task),
-                batches=self._train("prediction", stage),
+                step=distillation_step(student, teacher, stage.objective, parties.texts.task, answers=answers),
+                batches=batches,
                 evaluate=evaluations["dev"],
                 save=partial(parties.save, student, has_task=True),
             )
@@ -213,13 +225,17 @@ class _Work:
         """The first of these stages that the config has; None = it has none of them."""
         return next((self.done(name) for name in names if name in self.config.stages), None)
 
-    def _train(self, name: str, stage: Stage) -> Any:
+    def _train(self, name: str, stage: Stage) -> Batches[Any]:
         """The batches of a stage of the task."""
-        augmented = None
-        if self.config.uses_augmented(name):
-            done = self.done("augment")
-            augmented = done.folder / str(done.outcome["file"])
+        augmented = self._augmented(name)
         return self.parties.texts.train(stage.batching, seed=self.config.seed, augmented=augmented).batches
+
+    def _augmented(self, name: str) -> Path | None:
+        """The file that a stage learns from in place of that of the task, if it does."""
+        if not self.config.uses_augmented(name):
+            return None
+        done = self.done("augment")
+        return done.folder / str(done.outcome["file"])
 
     def _stage(self, name: str) -> Stage:
         stage: Stage | None = getattr(self.config, name)

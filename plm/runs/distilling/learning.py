@@ -13,7 +13,7 @@ from torch import nn
 
 from plm.auto.model import PretrainedModel
 from plm.data.fingerprint import facts
-from plm.distillation import DistillationStep, Objective, Teacher
+from plm.distillation import Answers, DistillationStep, Objective, Teacher
 from plm.runs.distilling.config import DistillationConfig
 from plm.runs.distilling.identity import weights_digest
 from plm.runs.distilling.models import keep_or_drop_projection
@@ -49,7 +49,7 @@ class Lesson:
         Raises Stopped when a signal ended it.
         """
         processes = join()
-        flops = partial(_flops, self.student, self.step.teacher.model)
+        flops = partial(_flops, self.student, None if self.step.answers else self.step.teacher.model)
         records = run_records(folder, config.log_to, flops_per_token=flops)
         report = Trainer(
             self.student,
@@ -71,14 +71,21 @@ class Lesson:
 
 
 def distillation_step(
-    student: PretrainedModel, teacher: Teacher, objective: Objective, task: AnyTask | None = None
+    student: PretrainedModel,
+    teacher: Teacher,
+    objective: Objective,
+    task: AnyTask | None = None,
+    *,
+    answers: Answers | None = None,
 ) -> DistillationStep:
     """The step of a stage. task: whose losses on labels count, where the objective has a weight for them.
+
+    answers: as for DistillationStep.
 
     Raises ConfigError for two models that the objective is not for.
     """
     labels = None if task is None else SupervisedStep(weigh=task.weigh, factors=task.loss_factors)
-    return DistillationStep(student, teacher, objective, labels=labels)
+    return DistillationStep(student, teacher, objective, labels=labels, answers=answers)
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,6 @@ def _account(report: TrainingReport) -> dict[str, Any]:
     return known
 
 
-def _flops(student: nn.Module, teacher: nn.Module) -> float:
-    """Of training the student, and of asking the teacher, on one token."""
-    return flops_per_token(student) + flops_per_token(teacher) / 3.0
+def _flops(student: nn.Module, teacher: nn.Module | None) -> float:
+    """Of training the student, and of asking the teacher, if that is done, on one token."""
+    return flops_per_token(student) + (0.0 if teacher is None else flops_per_token(teacher) / 3.0)

@@ -21,9 +21,9 @@ from plm.distillation.projection import HEAD as PROJECTION
 from plm.errors import CheckpointError, ConfigError
 from plm.models.config import ModelConfig
 from plm.models.tinybert import TinyBertConfig
+from plm.runs.architectures import architecture_file
 from plm.runs.distilling.identity import config_digest, weights_digest
 from plm.runs.preparation import auto_with
-from plm.runs.pretraining_model import architecture_file
 from plm.tokenizers import Tokenizer
 
 

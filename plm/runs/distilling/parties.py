@@ -11,6 +11,7 @@ from plm.auto.model import PretrainedModel
 from plm.corpus.store import Corpus
 from plm.distillation import Teacher
 from plm.errors import ConfigError
+from plm.runs.distilling.answers import require_keepable
 from plm.runs.distilling.augmenting import require_augmentable
 from plm.runs.distilling.config import DistillationConfig
 from plm.runs.distilling.learning import distillation_step
@@ -81,6 +82,8 @@ class Parties:
             self._check_general(config.general)
         for name, stage in (("intermediate", config.intermediate), ("prediction", config.prediction)):
             if name in config.stages and stage is not None:
+                if name == "prediction" and config.teacher_cache is not None:
+                    require_keepable(self.texts, stage.objective, self.teacher.model)
                 distillation_step(
                     self.open_for(stage, None), Teacher(self.teacher.model), stage.objective, self.texts.task
                 )

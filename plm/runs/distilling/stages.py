@@ -14,6 +14,7 @@ from plm.config import read_json, write_json
 from plm.errors import TrainingError
 from plm.runs.folders import make_folder
 from plm.training.distributed import Processes
+from plm.training.lengthening import LENGTHS
 
 FILE = "stage.json"
 """{"asked": what the stage depends on, "outcome": what came of it, or null while it is not finished}"""
@@ -63,7 +64,8 @@ class Stages:
 
         asked: everything that the result depends on, as JSON values. work: fills the folder of the stage and returns
         the outcome; all processes call it. It raises Stopped when it could not finish.
-        Raises TrainingError for a stage that was asked for something else, and one that would have to run first.
+        Raises TrainingError for a stage that was asked for something else, unless it is another length and the stage is
+        not finished; and for one that would have to run first.
         """
         asked = json.loads(json.dumps(asked))
         done = self.processes.by_main(lambda: self._finished(name, asked))
@@ -82,7 +84,7 @@ class Stages:
             if record is not None and record["asked"] == asked and record["outcome"] is not None:
                 return Done(name, folder, record["outcome"])
         record = _read(self.folder / name)
-        if record is not None and record["asked"] != asked and not self.overwrite:
+        if record is not None and not _goes_on(record, asked) and not self.overwrite:
             raise TrainingError(
                 f"{self.folder / name}: the stage was asked for something else; then -> now:"
                 f"{_differences(record['asked'], asked)}\nPut it back as it was, take another output_dir, or "
@@ -94,7 +96,7 @@ class Stages:
 
     def _begin(self, folder: Path, asked: Mapping[str, Any]) -> None:
         record = _read(folder)
-        if record is not None and record["asked"] != asked:
+        if record is not None and record["asked"] != asked and (self.overwrite or not _goes_on(record, asked)):
             shutil.rmtree(folder)
         make_folder(folder)
         write_json(folder / FILE, {"asked": asked, "outcome": None})
@@ -114,6 +116,15 @@ def _read(folder: Path) -> dict[str, Any] | None:
     if record.keys() != {"asked", "outcome"}:
         raise TrainingError(f"{path}: is no record of a stage; remove the folder to begin the stage anew")
     return record
+
+
+def _goes_on(record: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """True = a stage was asked for this; while it is not finished, perhaps with another length, which Trainers take."""
+    if record["outcome"] is not None:
+        return bool(record["asked"] == asked)
+    lengths = {f"stage.{name}" for name in LENGTHS}
+    then, now = ({name: v for name, v in _flat(each) if name not in lengths} for each in (record["asked"], asked))
+    return then == now
 
 
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
