@@ -77,7 +77,8 @@ def gather(tokens: Numbers, starts: Ints, lengths: Ints, *, opening: int, closin
     size = np.concatenate([lengths + 1, np.ones((count, 1), dtype=np.int64)], axis=1).reshape(-1)
     ends = np.cumsum(size)
     first = ends - size
-    source = np.repeat(begin - first, size) + np.arange(ends[-1])
+    source = np.arange(ends[-1])
+    source += np.repeat(begin - first, size)
     ids = tokens.take(source, mode="clip").astype(np.int32)  # before the first token stands none
     special = first.reshape(count, parts + 1)
     ids[special[:, 0]], ids[special[:, 1:]] = opening, closing

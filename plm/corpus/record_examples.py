@@ -22,6 +22,7 @@ from plm.corpus.examples import ExampleEpoch
 from plm.corpus.files import find_files
 from plm.corpus.flat import FlatBatch
 from plm.corpus.google_records import LAYOUT
+from plm.corpus.record_index import RecordIndex, kept_index
 from plm.corpus.tf_example import RawList, decode_floats, decode_integers, read_lists
 from plm.corpus.tfrecord import FOOTER, HEADER, Record, read_records, require_plain
 from plm.data.fingerprint import digest
@@ -41,14 +42,18 @@ class RecordExamples:
     The files stay mapped, so that any example is read alone; memory holds 24 bytes for each.
     """
 
-    def __init__(self, paths: Iterable[Path | str], *, vocab_size: int | None = None) -> None:
-        """Read through all files once and check every checksum: about 30,000 examples a second.
+    def __init__(
+        self, paths: Iterable[Path | str], *, vocab_size: int | None = None, index_folder: Path | None = None
+    ) -> None:
+        """Read through all files and check every checksum: about 30,000 examples a second.
 
         vocab_size: all ids must be below it; None = any are taken.
+        index_folder: keeps what was found, so that files that have not changed since are not read through again, nor
+            their checksums checked; None = keep nothing.
         Raises DataError for files that are damaged or packed, hold no record, or records of another layout, naming
         file, record and byte.
         """
-        self._files = [_File(Path(path)) for path in paths]
+        self._files = [_File(Path(path), index_folder) for path in paths]
         self._ends = np.cumsum([len(file.lengths) for file in self._files], dtype=np.int64)
         if not self._files or not self._ends[-1]:
             raise DataError(f"expected files of one record or more, got none in {len(self._files)} files")
@@ -95,9 +100,12 @@ class RecordCorpus:
     tokenizer: Tokenizer
 
     @classmethod
-    def open(cls, paths: Path | str, tokenizer: Tokenizer) -> RecordCorpus:
-        """paths: a file, a folder, or a pattern. Raises what find_files and RecordExamples raise."""
-        return cls(RecordExamples(find_files(paths), vocab_size=len(tokenizer)), tokenizer)
+    def open(cls, paths: Path | str, tokenizer: Tokenizer, *, index_folder: Path | None = None) -> RecordCorpus:
+        """paths: a file, a folder, or a pattern. index_folder: as for RecordExamples.
+
+        Raises what find_files and RecordExamples raise.
+        """
+        return cls(RecordExamples(find_files(paths), vocab_size=len(tokenizer), index_folder=index_folder), tokenizer)
 
     def count_tokens(self, most: int) -> Ids:
         """(vocabulary,), how often each token was there before it was masked, in about `most` tokens."""
@@ -115,19 +123,9 @@ class RecordCorpus:
 class _File:
     """One file, mapped. offsets: (records + 1,), int64, where each begins and the last ends. lengths: (records,)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, index_folder: Path | None) -> None:
         self.path = path
-        offsets, lengths = array("q", [0]), array("q")
-        require_plain(path)
-        size = path.stat().st_size
-        with tqdm(desc=path.name, total=size, unit="B", unit_scale=True, disable=None, delay=2, leave=False) as bar:
-            for record in read_records(path):
-                lengths.append(record.read(_length))
-                size = HEADER + len(record.data) + FOOTER
-                offsets.append(record.offset + size)
-                bar.update(size)
-        self.offsets: Ids = np.array(offsets, dtype=np.int64)
-        self.lengths: Ids = np.array(lengths, dtype=np.int64)
+        self.offsets, self.lengths = kept_index(path, _indexed, folder=index_folder)
 
     def record(self, number: int) -> Record:
         """One record. number: negative ones count from the end."""
@@ -142,6 +140,20 @@ class _File:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_bytes"}  # mapped again elsewhere
+
+
+def _indexed(path: Path) -> RecordIndex:
+    """The index of a file that nobody knows yet."""
+    offsets, lengths = array("q", [0]), array("q")
+    require_plain(path)
+    size = path.stat().st_size
+    with tqdm(desc=path.name, total=size, unit="B", unit_scale=True, disable=None, delay=2, leave=False) as bar:
+        for record in read_records(path):
+            lengths.append(record.read(_length))
+            size = HEADER + len(record.data) + FOOTER
+            offsets.append(record.offset + size)
+            bar.update(size)
+    return RecordIndex(np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64))
 
 
 class _Example:

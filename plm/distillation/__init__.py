@@ -5,6 +5,7 @@ Source: Jiao et al. 2020, "TinyBERT: Distilling BERT for Natural Language Unders
 
 from __future__ import annotations
 
+from plm.distillation.answers import Answers
 from plm.distillation.augment_files import AugmentationReport, augment_file
 from plm.distillation.augmentation import VARIANTS, Augmentation, Augmenter, variants_of
 from plm.distillation.match import MATCHES, LayerMatch
@@ -21,6 +22,7 @@ __all__ = [
     "MATCHES",
     "PREDICTION",
     "VARIANTS",
+    "Answers",
     "Augmentation",
     "AugmentationReport",
     "Augmenter",

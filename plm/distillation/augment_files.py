@@ -8,26 +8,23 @@ is in the row (the other text, the label, identifiers) is as it was.
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import gzip
+import hashlib
 import io
 import itertools
 import json
-import lzma
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from plm.data.readers import Columns, Example, read_examples
 from plm.data.tables import format_of, read_lines
+from plm.distillation.augment_draft import Draft
 from plm.distillation.augmentation import TEXTS_AT_A_TIME, Augmenter
 from plm.errors import ConfigError
-from plm.folders import written_aside
 
 Record = Any
 """A row as its format has it: a list of cells, or an object with keys."""
@@ -72,8 +69,11 @@ def augment_file(
     columns, format, header: as plm.data.read_examples takes them; the columns `text` and `pair` are varied. A line that
         names the columns is kept, and where there is none, none is written.
     target: packed if it ends in .gz or .xz; written aside and renamed, so that it is there as a whole or not at all.
+    Interrupted or killed, the same call goes on where it stopped; the outcome is the same to the byte. Up to a minute
+    and the last thousand texts are done again.
     Shows a progress bar on a terminal after two seconds. Raises DataError for a source that read_examples refuses,
-    ConfigError for a format that cannot be written, or a target that is the source.
+    or what was begun with another one or in another way; ConfigError for a format that cannot be written, or a target
+    that is the source.
     """
     source, target = Path(source), Path(target)
     name = format or format_of(source)
@@ -88,20 +88,32 @@ def augment_file(
     names = next(records) if examples[0].line > 1 else None
     texts = {"text": columns.text} | ({} if columns.pair is None else {"pair": columns.pair})
     places = {role: _place(column, names) for role, column in texts.items()}
-    added = dict.fromkeys(texts, 0)
-    with _whole(target) as file, _bar(len(examples)) as bar:
-        if names is not None:
-            file.write(line(names))
-        for start in range(0, len(examples), TEXTS_AT_A_TIME):
+    told = {"columns": [columns.text, columns.pair], "format": format, "header": header}
+    origin = {"source": _content(source), "variation": augmenter.fingerprint(), "reading": told}
+    with Draft(target, origin=origin) as draft, _bar(len(examples), draft.progress.rows) as bar:
+        if begun := draft.progress.rows:
+            augmenter.load_state_dict(draft.progress.memory)
+            next(itertools.islice(records, begun - 1, None))
+        elif names is not None:
+            draft.write([line(names)])
+        for start in range(begun, len(examples), TEXTS_AT_A_TIME):
             chunk = examples[start : start + TEXTS_AT_A_TIME]
             varied = _varied(chunk, start, list(texts), augmenter)
             for number, record in enumerate(itertools.islice(records, len(chunk))):
-                file.write(line(record))
+                draft.write([line(record)])
                 for role, variants in varied.items():
-                    file.writelines(line(_with(record, places[role], variant)) for variant in variants[number])
-                    added[role] += len(variants[number])
+                    draft.write(line(_with(record, places[role], variant)) for variant in variants[number])
+                    draft.progress.added[role] = draft.progress.added.get(role, 0) + len(variants[number])
+            draft.done(len(chunk), augmenter.state_dict)
             bar.update(len(chunk))
-    return AugmentationReport(rows_read=len(examples), added={texts[role]: count for role, count in added.items()})
+        draft.finish()
+    added = {column: draft.progress.added[role] for role, column in texts.items()}
+    return AugmentationReport(rows_read=len(examples), added=added)
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _varied(
@@ -165,27 +177,6 @@ RECORD_FORMATS: Mapping[str, RecordFormat] = {
 }
 """The formats that can be written so that the readers of plm.data.tables find the same texts again."""
 
-# Suffix of packed files -> what packs them; without time stamps, so that equal content makes equal files.
-_PACKED: Mapping[str, Callable[[IO[bytes]], Any]] = {
-    ".gz": partial(gzip.GzipFile, "", "wb", 6, mtime=0),
-    ".xz": partial(lzma.LZMAFile, mode="wb"),
-}
 
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[IO[str]]:
-    """A text file to write to, which takes its name when it is complete; with an error it vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pack = _PACKED.get(path.suffix.lower(), contextlib.nullcontext)
-    with written_aside(path) as aside, aside.open("wb") as file, pack(file) as packed:
-        # What UTF-8 cannot say, halves of surrogate pairs, comes from JSON's \\u escapes and becomes one again.
-        text = io.TextIOWrapper(packed, encoding="utf-8", errors="backslashreplace", newline="")
-        try:
-            yield text
-        finally:
-            text.flush()
-            text.detach()
-
-
-def _bar(rows: int) -> Any:
-    return tqdm(total=rows, desc="augmenting", unit="row", disable=None, delay=2, leave=False)
+def _bar(rows: int, done: int) -> Any:
+    return tqdm(total=rows, initial=done, desc="augmenting", unit="row", disable=None, delay=2, leave=False)

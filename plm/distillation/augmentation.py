@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from plm.config import require_choice, require_positive, require_types
+from plm.data.fingerprint import digest
 from plm.distillation.masked_words import TOKENS_PER_BATCH, MaskedWords
 from plm.distillation.replaceable import LANGUAGES, Segmenter, Span, in_case_of, other_words, replaceable
 from plm.distillation.word_vectors import WordVectors
@@ -137,6 +138,31 @@ class Augmenter:
             [text, *self._variants(text, words, np.random.default_rng((self.settings.seed, row, column)))]
             for text, words, row in zip(texts, replacements, rows, strict=True)
         ]
+
+    def fingerprint(self) -> dict[str, str]:
+        """What variants depend on besides their texts, in short."""
+        vectors, segmenter = self._vectors, self._segmenter
+        return {
+            "settings": digest(self.settings),
+            "model": "none" if self._masked_words is None else self._masked_words.fingerprint(),
+            "vectors": "none" if vectors is None else digest([vectors.words, vectors.matrix]),
+            "segmenter": "none" if segmenter is None else getattr(segmenter, "__qualname__", type(segmenter).__name__),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is remembered of texts and words, as JSON values.
+
+        Scores of a model differ in their last digits with the texts that it sees at a time, and with them, in rare
+        cases, candidates: only who remembers the same asks it the same.
+        """
+        return {"texts": list(self._known.items()), "words": self._near}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Remember what state_dict() told."""
+        self._near = dict(state["words"])
+        self._known = {
+            text: [((start, end), tuple(others)) for (start, end), others in words] for text, words in state["texts"]
+        }
 
     def replacements(self, texts: Sequence[str]) -> list[list[Replacement]]:
         """For each text the words that may be replaced, in order, and by what: best first, in the case of the word."""

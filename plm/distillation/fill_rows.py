@@ -111,7 +111,13 @@ class Frame:
 
 
 class Passes(Protocol):
-    """How the words of a text are shared out among rows, and what a batch of these is to the model."""
+    """How the words of a text are shared out among rows, and what a batch of these is to the model.
+
+    max_length: tokens of a row.
+    """
+
+    @property
+    def max_length(self) -> int: ...
 
     def rows(self, blanks: Iterable[Blank], texts: Sequence[Ids]) -> Iterator[Row]:
         """The rows that ask for all blanks, but for those too long for any window."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from plm.checkpoints.report import LoadReport
+from plm.data.fingerprint import digest
 from plm.data.masking import CONTINUES
 from plm.distillation.fill_rows import Apart, Blank, Frame, Passes, Row, Together, find_blanks
 from plm.distillation.replaceable import Span, other_words
 from plm.errors import ConfigError, did_you_mean
 from plm.heads.model import Model
 from plm.tokenizers import Tokenizer
+from plm.tokenizers.identity import tokenizer_state
 
 # Name of a way to ask -> what makes its rows.
 PASSES: Mapping[str, Callable[[Frame, int], Passes]] = {"word": Apart, "text": Together}
@@ -81,6 +84,12 @@ class MaskedWords:
                 start, end = words[blank.text][blank.word]
                 filled[blank.text][blank.word] = other_words(options, texts[blank.text][start:end])[:count]
         return filled
+
+    def fingerprint(self) -> str:
+        """Tells this model, its vocabulary and how it is asked from others."""
+        facts = [type(self._passes).__name__, self._passes.max_length, self._tokens_per_batch]
+        told = json.dumps(tokenizer_state(self._tokenizer), sort_keys=True)
+        return digest([facts, told, dict(self._model.state_dict())])
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """Rows of similar lengths, the longest first, so that too little memory shows at once."""

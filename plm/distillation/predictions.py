@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +17,6 @@ from plm.distillation.teacher import check_labels
 from plm.distillation.view import View, lengths_of
 from plm.errors import ConfigError
 from plm.heads.model import Model
-from plm.heads.output import Output
 from plm.models.config import ModelConfig, ProblemType
 from plm.registry import Registry
 from plm.training.step import Batch
@@ -25,16 +25,30 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 """(logits of the student, those of the teacher), both (decisions, options) -> (decisions,)."""
 
 
+class Said(Protocol):
+    """What a head says: an Output, or its fields by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def _of_texts(batch: Batch) -> Tensor:
+    return torch.ones_like(batch["input_ids"][..., 0], dtype=torch.bool)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
     """The decisions of a kind of head.
 
     count: how many a batch asks for. logits: output, (batch, length) of real tokens -> those decisions, each tensor
     (decisions, options): several where a head decides several things about the same text.
+    fields: of the output that they are made of. real: bool, (batch,) or (batch, places), as these fields begin: True =
+    there is something to read, wherever the texts are cut or padded.
     """
 
     count: Callable[[Batch], float]
-    logits: Callable[[Output, Tensor], tuple[Tensor, ...]]
+    logits: Callable[[Said, Tensor], tuple[Tensor, ...]]
+    fields: tuple[str, ...] = ("logits",)
+    real: Callable[[Batch], Tensor] = _of_texts
 
 
 DECISIONS: Registry[Decisions] = Registry("head that can imitate predictions")
@@ -61,7 +75,7 @@ class Predictions:
 
         Raises ConfigError for heads that cannot imitate, or of two kinds, and for classes that are not the same.
         """
-        kinds = [_kind(model, head) for model in (student, teacher)]
+        kinds = [kind_of(model, head) for model in (student, teacher)]
         if kinds[0] != kinds[1] or kinds[0] not in DECISIONS:
             raise ConfigError(
                 f"predictions: the student's head is {kinds[0]!r}, the teacher's {kinds[1]!r}; heads of one kind can "
@@ -78,13 +92,13 @@ class Predictions:
         distance = DISTANCES[problem](objective.temperature)
         return cls(DECISIONS.get(kinds[0]), distance, weight, problem == "single_label_classification")
 
-    def loss(self, own: Output, theirs: Output, view: View) -> Tensor:
+    def loss(self, own: Said, theirs: Said, view: View) -> Tensor:
         """The mean over the decisions, times its weight; 0 where there are none."""
         pairs = list(zip(self._logits(own, view), self._logits(theirs, view), strict=True))
         total = torch.stack([self.distance(*pair).sum() for pair in pairs]).sum()
         return total / max(1, sum(len(logits) for logits, _ in pairs)) * self.weight
 
-    def agreement(self, own: Output, theirs: Output, view: View) -> dict[str, Tensor]:
+    def agreement(self, own: Said, theirs: Said, view: View) -> dict[str, Tensor]:
         """For the log, "agreement": share of decisions that both take alike; nothing where no option is chosen."""
         if not self.is_choice:
             return {}
@@ -92,7 +106,7 @@ class Predictions:
         same = [(first.argmax(-1) == second.argmax(-1)).float() for first, second in pairs]
         return {"agreement": torch.cat(same).mean() if same and same[0].numel() else torch.zeros(())}
 
-    def _logits(self, output: Output, view: View) -> tuple[Tensor, ...]:
+    def _logits(self, output: Said, view: View) -> tuple[Tensor, ...]:
         return self.decisions.logits(output, view.live)
 
 
@@ -129,7 +143,16 @@ def _tokens(batch: Batch) -> float:
     return float(lengths_of(batch).sum())
 
 
-def _kind(model: Model, head: str | None) -> str:
+def _real_tokens(batch: Batch) -> Tensor:
+    return batch["attention_mask"] != 0 if "attention_mask" in batch else torch.ones_like(batch["input_ids"]).bool()
+
+
+def _real_choices(batch: Batch) -> Tensor:
+    return _real_tokens(batch).any(-1)
+
+
+def kind_of(model: Model, head: str | None) -> str:
+    """The kind of a head of a model; None = of the first. Raises ConfigError where there is none."""
     name = head or next(iter(model.heads), None)
     if name is None or name not in model.heads:
         raise ConfigError(f"predictions: a model has no head {name or 'at all'} (it has: {', '.join(model.heads)})")
@@ -152,12 +175,20 @@ DECISIONS.add(
     "sequence_classification",
     Decisions(count=_texts, logits=lambda output, live: (output["logits"].flatten(0, -2),)),
 )
-DECISIONS.add("multiple_choice", Decisions(count=_examples, logits=lambda output, live: (output["logits"],)))
-DECISIONS.add("token_classification", Decisions(count=_tokens, logits=lambda output, live: (output["logits"][live],)))
+DECISIONS.add(
+    "multiple_choice",
+    Decisions(count=_examples, logits=lambda output, live: (output["logits"],), real=_real_choices),
+)
+DECISIONS.add(
+    "token_classification",
+    Decisions(count=_tokens, logits=lambda output, live: (output["logits"][live],), real=_real_tokens),
+)
 DECISIONS.add(
     "question_answering",
     Decisions(
         count=_texts,
         logits=lambda output, live: (output["start_logits"].flatten(0, -2), output["end_logits"].flatten(0, -2)),
+        fields=("start_logits", "end_logits"),
+        real=_real_tokens,
     ),
 )

@@ -6,6 +6,7 @@ the gradient along with it: nothing of the size of the scores is kept for the wa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from plm.blocks.eager import is_transformed
-from plm.blocks.kernels import Kernel
+from plm.blocks.kernels import DotProduct, Kernel
 from plm.blocks.layout import Layout, Packed, causal_allowed
 from plm.blocks.rectangles import Rectangle
 
@@ -69,17 +70,19 @@ class _Distance(torch.autograd.Function):
     ) -> Tensor:
         total, count = (query.new_zeros((), dtype=torch.float32) for _ in range(2))
         grads = [torch.zeros_like(rows, memory_format=torch.contiguous_format) for rows in (query, key)]
+        own = Projections(query, key, kernel)
+        are_products = isinstance(kernel, DotProduct) and isinstance(theirs.kernel, DotProduct) and not averages_heads
         with torch.autocast(query.device.type, enabled=False):
             for area in _areas(layout):
-                target = area.scores(theirs, averages_heads=averages_heads)
-                with torch.enable_grad():
-                    loaded = tuple(area.load(rows).float().requires_grad_() for rows in (query, key))
-                    scores = _scores(kernel, *loaded, averages_heads=averages_heads)
-                difference = area.hide(scores.detach() - target)
+                difference, parts = (
+                    _of_products(area, own, theirs)
+                    if are_products
+                    else _of_scores(area, own, theirs, averages_heads=averages_heads)
+                )
                 flat = difference.flatten()
                 total += torch.dot(flat, flat)
                 count += area.pairs * difference.shape[1]
-                for grad, part in zip(grads, torch.autograd.grad(scores, loaded, difference), strict=True):
+                for grad, part in zip(grads, parts, strict=True):
                     area.store(part, grad)
         ctx.save_for_backward(*grads)
         ctx.factor = 2.0 / count.clamp_(min=1.0)
@@ -140,6 +143,31 @@ class _Area:
         if self.counted is None:
             return difference
         return difference.masked_fill_(~self.counted, 0.0)
+
+
+def _of_scores(
+    area: _Area, own: Projections, theirs: Projections, *, averages_heads: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The difference of the scores of an area; half the gradients of its squares by query and key."""
+    target = area.scores(theirs, averages_heads=averages_heads)
+    with torch.enable_grad():
+        loaded = tuple(area.load(rows).float().requires_grad_() for rows in (own.query, own.key))
+        scores = _scores(own.kernel, *loaded, averages_heads=averages_heads)
+    difference = area.hide(scores.detach() - target)
+    return difference, torch.autograd.grad(scores, loaded, difference)
+
+
+def _of_products(area: _Area, own: Projections, theirs: Projections) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`_of_scores` where scores are scaled dot products: Q K' - q k' = [Q, -q] [K, k]', so that nothing of their size
+    is made but the difference.
+    """
+    query, key = (area.load(rows).float() for rows in (own.query, own.key))
+    query = query / math.sqrt(query.shape[-1])
+    their_query, their_key = (area.load(rows).float() for rows in (theirs.query, theirs.key))
+    left = torch.cat([query, their_query / -math.sqrt(their_query.shape[-1])], dim=-1)
+    right = torch.cat([key, their_key], dim=-1)
+    difference = area.hide(left @ right.transpose(-1, -2))
+    return difference, (difference @ (key / math.sqrt(key.shape[-1])), difference.transpose(-1, -2) @ query)
 
 
 def _scores(kernel: Kernel, query: Tensor, key: Tensor, *, averages_heads: bool) -> Tensor:

@@ -7,11 +7,12 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from plm.distillation.answers import Answers, require_predictions_alone
 from plm.distillation.inner import MEASURES, InnerValues
 from plm.distillation.objective import Objective
-from plm.distillation.predictions import Predictions
+from plm.distillation.predictions import Predictions, Said
 from plm.distillation.teacher import Teacher
-from plm.distillation.view import TEXT, Question, View, look
+from plm.distillation.view import TEXT, Question, Seen, View, look
 from plm.errors import ConfigError
 from plm.heads.model import Model
 from plm.training.step import Batch, StepResult, SupervisedStep, Weights, model_inputs
@@ -31,8 +32,10 @@ class DistillationStep:
     student: the model that will be trained. head: of both models, whose predictions count; None = the first of each.
     labels: the student's losses on labels in the data, if the objective has a weight for them; None = the loss of its
         head.
+    answers: of the teacher to all rows of the batches, which it is then not asked again; None = it is, every time.
 
-    Raises ConfigError for layers that do not match, widths without projection, other classes or attention patterns.
+    Raises ConfigError for layers that do not match, widths without projection, other classes or attention patterns;
+    for kept answers where inner values are compared.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class DistillationStep:
         *,
         head: str | None = None,
         labels: SupervisedStep | None = None,
+        answers: Answers | None = None,
     ) -> None:
         if teacher.model is student:
             raise ConfigError("teacher and student are one model: load the teacher a second time")
@@ -55,6 +59,9 @@ class DistillationStep:
         self.labels = (labels or SupervisedStep()) if objective.labels else None
         if not (self.inner.weights or self.predictions or self.labels):
             raise ConfigError(f"nothing is left to learn: {'; '.join(self.inner.skipped.values())}")
+        self.answers = answers
+        if answers is not None:
+            require_predictions_alone(objective, teacher.model)
         self._own = Question(names=self.inner.own_names, predicts=self._predicts, head=head)
         self._theirs = Question(names=self.inner.teacher_names, predicts=self.predictions is not None, head=head)
 
@@ -75,15 +82,16 @@ class DistillationStep:
     def __call__(self, model: nn.Module, batch: Batch) -> StepResult:
         """See the class. model: the student, as the Trainer calls it."""
         view = self._view(batch)
-        theirs = self.teacher(view, self._theirs)
+        seen, said = self._ask(view, batch)
         targets = {} if self.labels is None else {k: v for k, v in model_inputs(batch).items() if k not in TEXT}
         own = look(model, view, self._own, targets=targets)
-        losses, logs = self.inner.losses(cast("Model", model), own, theirs, view), {}
+        losses = {} if seen is None else self.inner.losses(cast("Model", model), own, seen, view)
+        logs = {}
         if self.predictions is not None:
             assert own.output is not None
-            assert theirs.output is not None
-            losses["prediction"] = self.predictions.loss(own.output, theirs.output, view)
-            agreement = self.predictions.agreement(own.output, theirs.output, view)
+            assert said is not None
+            losses["prediction"] = self.predictions.loss(own.output, said, view)
+            agreement = self.predictions.agreement(own.output, said, view)
             logs = {f"prediction.{name}": value for name, value in agreement.items()}
         if self.labels is not None:
             for name in self.labels.weigh(batch):
@@ -93,6 +101,15 @@ class DistillationStep:
     @property
     def _predicts(self) -> bool:
         return self.predictions is not None or self.labels is not None
+
+    def _ask(self, view: View, batch: Batch) -> tuple[Seen | None, Said | None]:
+        """What the teacher holds inside, and what it says; None = nobody wants to know."""
+        if self.answers is not None and self.predictions is not None:
+            return None, self.answers.to(batch)
+        if not (self._theirs.names or self._theirs.predicts):
+            return None, None
+        seen = self.teacher(view, self._theirs)
+        return seen, seen.output
 
     def _view(self, batch: Batch) -> View:
         """Packed where that is possible: heads and labels want the texts as they come."""

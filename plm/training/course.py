@@ -30,7 +30,8 @@ class TrainingBatches(Protocol):
         """Pass `number` over the data, from 0, the same whenever it is asked for.
 
         If it has a length, that one counts instead of len(batches). If it can be indexed, a run that is continued in
-        the middle of it does not make the batches before.
+        the middle of it does not make the batches before. If it has `batches_per_update`, and not None, that one counts
+        instead of config.gradient_accumulation_steps.
         """
         ...
 
@@ -86,27 +87,30 @@ class Course:
 
         Raises TrainingError when an epoch has no batches.
         """
-        size, workers = self.config.gradient_accumulation_steps, self.config.batch_workers
         for epoch in itertools.count(start.epoch):
             source = self.batches.epoch(epoch)
+            size = self._size(source)
             count, done = self._count(source), start.batch if epoch == start.epoch else 0
             updates, number = math.ceil(count / size), done // size
-            with made_ahead(source, self._coming(done, count), workers=workers) as made:
+            coming = self._coming(range(done, count, size), count)
+            with made_ahead(source, coming, workers=self.config.batch_workers) as made:
                 for group in in_groups(made, size, start=done):
                     number, done = number + 1, done + len(group)
                     yield Group(group, epoch + min(1.0, number / updates), Place(epoch, done), number == updates)
             if number == 0:
                 raise TrainingError(f"nothing to train on: epoch {epoch} has no batches")
 
-    def _coming(self, start: int, count: int) -> Iterator[int]:
-        """The batches of an epoch that this process will ask for."""
-        size = self.config.gradient_accumulation_steps
-        return (
-            first + number for first in range(start, count, size) for number in self.wanted(min(size, count - first))
-        )
+    def _coming(self, updates: range, count: int) -> Iterator[int]:
+        """The batches of an epoch that this process will ask for. updates: the first batch of each."""
+        return (first + number for first in updates for number in self.wanted(min(updates.step, count - first)))
+
+    def _size(self, epoch: Iterable[Batch]) -> int:
+        """Batches of an update."""
+        own: int | None = getattr(epoch, "batches_per_update", None)
+        return self.config.gradient_accumulation_steps if own is None else own
 
     def _count(self, epoch: Iterable[Batch]) -> int:
         return len(epoch) if isinstance(epoch, Sized) else len(self.batches)
 
     def _updates_of(self, epoch: Iterable[Batch]) -> int:
-        return math.ceil(self._count(epoch) / self.config.gradient_accumulation_steps)
+        return math.ceil(self._count(epoch) / self._size(epoch))

@@ -30,7 +30,12 @@ class UpdaterState:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from such a state."""
-        self.updater.optimizer.load_state_dict(state_dict["optimizer"])
+        optimizer = self.updater.optimizer
+        planned = [group.get("restarts", ()) for group in optimizer.param_groups]
+        optimizer.load_state_dict(state_dict["optimizer"])
+        for group, restarts in zip(optimizer.param_groups, planned, strict=True):
+            if restarts or "restarts" in group:
+                group["restarts"] = restarts  # those of the phases as they are now
         self.updater.scaler.load_state_dict(state_dict["scaler"])
         self.updater.skipped = state_dict["skipped"]
 

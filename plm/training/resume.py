@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from plm.config import to_dict
 from plm.data.fingerprint import facts
 from plm.errors import TrainingError
 from plm.training.config import TrainingConfig
+from plm.training.lengthening import length_changes, phase_differences, without_new_phases
 from plm.training.state import Checkpoints, read_state
 
 MAY_CHANGE: Mapping[str, str] = {
@@ -32,7 +34,11 @@ MAY_CHANGE: Mapping[str, str] = {
 }
 """Settings that a continued run may have otherwise, and why. With any other the outcome would be that of neither."""
 
+_PHASES_MAY = "; max_steps of phases that are not over; and phases may be added"
+
 _SHOWN = 12
+
+logger = logging.getLogger(__name__)
 
 
 def find_state(
@@ -77,10 +83,13 @@ def require_same_run(
     """Raise TrainingError naming every setting, fact of the data and weight that is not as in the checkpoint.
 
     saved: its state. data: the fingerprint of the batches; None = they have none, which is not compared.
+    Logs a line when the run goes on as a longer or a shorter one.
     """
-    differences = _config_differences(saved["config"], config)
+    then, now = _settings(saved["config"], config), to_dict(config)
+    phases: tuple[Any, Any] = then["lr_phases"], now["lr_phases"]
+    differences = _config_differences(then, now, update=saved["run"]["update"])
     if data is not None and saved["data"] is not None:
-        differences += _differences("data: ", saved["data"], dict(data))
+        differences += _differences("data: ", saved["data"], without_new_phases(data, *phases))
     differences += _differences("model: ", _shapes(saved["model"]), _shapes(weights))
     if differences:
         more = [f"and {len(differences) - _SHOWN} more"] if len(differences) > _SHOWN else []
@@ -88,17 +97,34 @@ def require_same_run(
         raise TrainingError(
             f"{path}: a checkpoint of another run; then -> now:{listed}\n"
             "Put it back as it was, or take another output_dir. "
-            f"What may change: {', '.join(MAY_CHANGE)}."
+            f"What may change: {', '.join(MAY_CHANGE)}{_PHASES_MAY if all(phases) else ''}."
+        )
+    if changes := length_changes(then, now):
+        logger.warning(
+            "%s: the run after %d updates goes on as another (%s); the learning rate follows the new plan from here on",
+            path,
+            saved["run"]["update"],
+            ", ".join(changes),
         )
 
 
-def _config_differences(saved: Mapping[str, Any], config: TrainingConfig) -> list[str]:
-    """A field that an older plm did not know counts as having had its default."""
+def _settings(saved: Mapping[str, Any], config: TrainingConfig) -> dict[str, Any]:
+    """Those of a checkpoint. A field that an older plm did not know counts as having had its default."""
     defaults = {
         field.name: field.default for field in dataclasses.fields(config) if field.default is not dataclasses.MISSING
     }
-    then, now = {**defaults, **saved}, to_dict(config)
-    return _differences("", *({k: v for k, v in each.items() if k not in MAY_CHANGE} for each in (then, now)))
+    return {**defaults, **saved}
+
+
+def _config_differences(then: Mapping[str, Any], now: Mapping[str, Any], *, update: int) -> list[str]:
+    may_change, differences = set(MAY_CHANGE), []
+    if then["lr_phases"] and now["lr_phases"]:
+        may_change.add("lr_phases")
+        differences = phase_differences(then["lr_phases"], now["lr_phases"], update=update)
+        if not now["learning_rates"]:
+            may_change.add("learning_rate")  # each phase says its own
+    compared = ({name: value for name, value in each.items() if name not in may_change} for each in (then, now))
+    return _differences("", *compared) + differences
 
 
 def _differences(prefix: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

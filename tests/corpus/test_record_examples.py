@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from plm.corpus import record_examples
 from plm.corpus.batches import CorpusBatches
 from plm.corpus.google import google_instances
 from plm.corpus.google_records import pretraining_records, write_pretraining_records
@@ -99,6 +100,22 @@ def test_the_fingerprint_tells_other_records_from_these(files: list[Path], tmp_p
     write_examples(tmp_path / "a", [record])
     write_examples(tmp_path / "b", [{**record, "next_sentence_labels": 1 - record["next_sentence_labels"]}])
     assert RecordExamples([tmp_path / "a"]).fingerprint() != RecordExamples([tmp_path / "b"]).fingerprint()
+
+
+def test_files_that_have_not_changed_are_not_read_through_again(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    expected = RecordExamples(files, index_folder=kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(record_examples, "read_records", None)
+        again = RecordExamples(files, index_folder=kept)
+    assert again.fingerprint() == expected.fingerprint()
+    rows = np.random.default_rng(0).permutation(len(INSTANCES))
+    for name, values in expected.epoch(0).batch(rows).items():
+        assert torch.equal(again.epoch(0).batch(rows)[name], values), name
+    write_pretraining_records([files[0]], INSTANCES[:1], max_seq_length=12, max_predictions_per_seq=4)
+    assert len(RecordExamples(files[:1], index_folder=kept).lengths) == 1
 
 
 RECORD = {

@@ -16,11 +16,11 @@ import plm
 from plm.cli.sources import parse_settings
 from plm.distillation import MATCHES, Augmentation, Objective
 from plm.heads.model import build_model
+from plm.runs.architectures import architecture_file
 from plm.runs.distilling import DistillationConfig, General, LatencyOptions, Stage, Variation, read_distillation
 from plm.runs.distilling.ablation import PARTS
 from plm.runs.distilling.config import STAGES
 from plm.runs.distilling.measuring import text_flops
-from plm.runs.pretraining_model import architecture_file
 from tests.golden_files import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "tinybert.md").read_text(encoding="utf-8")

@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 import plm
 from plm.config import read_json
 from plm.errors import CheckpointError, ConfigError, DataError, TrainingError
+from plm.runs.architectures import architecture_file
 from plm.runs.distilling import DistillationConfig, DistillationReport, distill
 from plm.runs.distilling.ablation import PARTS, ablate, without
 from plm.runs.distilling.measuring import text_flops
-from plm.runs.pretraining_model import architecture_file
 from plm.training import Callback, Record, Run
 from tests.runs import distillations as data
 from tests.tiny_folders import tiny_folder, write_rows

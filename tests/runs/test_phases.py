@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
 from plm.errors import DataError
 from plm.runs.phases import PhaseBatches
+from plm.training import TrainingConfig
+from plm.training.course import START, Course
 
 
 class Numbered:
@@ -59,6 +63,19 @@ def test_passes_of_other_sizes_leave_the_place_of_all_others_as_it_is() -> None:
 def test_facts_of_all_phases_tell_them_from_others() -> None:
     batches = PhaseBatches([Numbered(3), Numbered(2)], [7, 5])
     assert batches.fingerprint() == {"phase 1: size": 3, "phase 2: size": 2}
+
+
+def test_a_phase_has_batches_of_an_update_of_its_own_or_those_of_the_training() -> None:
+    batches = PhaseBatches([Numbered(3), Numbered(2)], [6, 6], batches_per_update=[None, 3])
+    course = Course(batches, TrainingConfig(gradient_accumulation_steps=2))
+    groups = list(itertools.islice(course.groups(START), 5))
+    assert [len(group.batches) for group in groups] == [2, 2, 2, 3, 3]
+    assert [group.epoch for group in groups] == pytest.approx([1 / 3, 2 / 3, 1, 1.5, 2])
+    assert [group.closes_epoch for group in groups] == [False, False, True, False, True]
+    (after,) = itertools.islice(course.groups(groups[3].place), 1)
+    assert (len(after.batches), after.place) == (3, groups[4].place)
+    assert batches.fingerprint()["phase 2: batches in an update"] == 3
+    assert "phase 1: batches in an update" not in batches.fingerprint()
 
 
 def test_a_corpus_without_batches_is_refused() -> None:

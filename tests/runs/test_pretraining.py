@@ -50,6 +50,11 @@ def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "CurvePlot", lambda path: Callback())
 
 
+@pytest.fixture(autouse=True)
+def own_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="session")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of corpora: for each kind of vocabulary one to train on, and one held out."""
@@ -146,6 +151,19 @@ def test_each_phase_has_its_lengths_its_batches_and_its_learning_rates(tmp_path:
     assert tokens[5:].max() <= 2 * 4 * 32
 
 
+def test_a_phase_may_have_other_batches_in_an_update(tmp_path: Path, corpora: Path) -> None:
+    first, second = phase(max_steps=2), phase(max_steps=3, batch_size=4)
+    values = recipe(tmp_path, corpora, phases=[first, {**second, "gradient_accumulation_steps": 3}])
+    values["training"] = {"log_every": 1, "save_strategy": "epoch", "adam_epsilon": 1e-3}
+    history = updates(pretrained(values).training)
+    assert [record.epoch for record in history] == pytest.approx([0.5, 1.0, 4 / 3, 5 / 3, 2.0])
+    assert np.diff([record.tokens for record in history])[1:].min() > 12 * 10  # 3 batches of 4 pairs
+    values["training"] |= {"resume": "auto"}
+    for changed in (second, {**second, "gradient_accumulation_steps": 2}):
+        with pytest.raises(TrainingError, match="data: phase 2: batches in an update: 3 -> "):
+            pretrained({**values, "phases": [first, changed]})
+
+
 class Stop(Callback):
     """Sends this process SIGTERM after an update."""
 
@@ -180,6 +198,62 @@ def test_a_run_continued_before_at_and_after_a_switch_of_phases_ends_with_the_sa
         for folder in ("whole", "out")
     ]
     assert logs[0] == logs[1]
+
+
+CONSTANT = {"lr_scheduler": "constant", "warmup_ratio": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ([phase(**CONSTANT)], [phase(max_steps=9, **CONSTANT)]),
+        ([phase()], [phase(), phase(max_steps=4, max_length=32, learning_rate=2e-2, restarts_steps=True)]),
+        (
+            [phase(max_steps=4), phase(max_length=32, **CONSTANT)],
+            [phase(max_steps=4), phase(max_length=32, max_steps=8, **CONSTANT), phase(max_steps=2, batch_size=4)],
+        ),
+    ],
+    ids=["its last phase", "another phase", "both"],
+)
+def test_a_finished_run_made_longer_ends_with_the_bits_of_one_that_was_planned_so(
+    short: list[dict[str, Any]], long: list[dict[str, Any]], tmp_path: Path, corpora: Path, caplog: Any
+) -> None:
+    values = recipe(tmp_path, corpora)
+    values["training"] = {"save_strategy": "epoch", "log_every": 1, "optimizer": "lamb", "resume": "auto"}
+    whole = pretrained({**values, "phases": long, "output_dir": str(tmp_path / "whole")})
+    done = pretrained({**values, "phases": short}).training.updates
+    assert not caplog.messages
+    longer = pretrained({**values, "phases": long})
+    assert longer.training.updates == whole.training.updates > done
+    assert [
+        line for line in caplog.messages if f"after {done} updates goes on as another (max_steps: {done} -> " in line
+    ]
+    for name in ("model.safetensors", "last/model.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert len(updates(longer.training)) == longer.training.updates
+
+
+def test_the_rates_of_a_run_made_longer_follow_the_new_plan(tmp_path: Path, corpora: Path) -> None:
+    values = recipe(tmp_path, corpora, phases=[phase(max_steps=4, warmup_ratio=0.0)])
+    values["training"] = {"save_strategy": "epoch", "log_every": 1, "resume": "auto"}
+    pretrained(values)
+    longer = pretrained({**values, "phases": [phase(max_steps=8, warmup_ratio=0.0)]})
+    rates = [record.values["learning_rate"] for record in updates(longer.training)]
+    assert rates == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3, 5e-3, 3.75e-3, 2.5e-3, 1.25e-3])
+
+
+def test_of_phases_only_the_length_of_what_is_ahead_may_change(tmp_path: Path, corpora: Path) -> None:
+    values = recipe(tmp_path, corpora, phases=[phase(max_steps=2), phase(max_steps=2)])
+    values["training"] = {"save_strategy": "epoch", "resume": "auto"}
+    pretrained(values)
+    for phases, line in (
+        ([phase(max_steps=3), phase(max_steps=2)], "phase 1: max_steps: 2 -> 3"),
+        ([phase(max_steps=2), phase(max_steps=1)], "phase 2: max_steps: 2 -> 1"),
+        ([phase(max_steps=2), phase(max_steps=3, learning_rate=2e-2)], "phase 2: learning_rate: 0.01 -> 0.02"),
+        ([phase(max_steps=2), phase(max_steps=3, batch_size=4)], "data: phase 2: batches: "),
+    ):
+        with pytest.raises(TrainingError, match=f"another run; then -> now:\n  {line}(.|\n)*phases may be added"):
+            pretrained({**values, "phases": phases})
 
 
 def test_a_run_is_not_continued_with_other_examples_or_another_corpus(tmp_path: Path, corpora: Path) -> None:
@@ -337,6 +411,7 @@ def test_records_that_were_made_elsewhere_are_trained_on_as_they_are(tmp_path: P
     metrics = pretrained(recipe(tmp_path, corpora, phases=[phase(max_steps=60)], **own)).metrics
     assert metrics["masked_lm_loss"] < metrics["unigram_loss"]
     assert metrics["unigram_loss"] == pytest.approx(math.log(15), abs=0.2)
+    assert len(list((tmp_path / "cache" / "plm" / "records").iterdir())) == 1
     short = recipe(tmp_path, corpora, phases=[phase(max_length=16)], **own, output_dir=str(tmp_path / "short"))
     with pytest.raises(DataError, match="the longest of the records has 24 tokens, got 16"):
         pretrained(short)

@@ -10,8 +10,8 @@ import pytest
 
 import plm
 from plm.errors import ConfigError, UnknownNameError
+from plm.runs.architectures import architecture_file
 from plm.runs.pretraining_config import PretrainingConfig, read_pretraining
-from plm.runs.pretraining_model import architecture_file
 from plm.training import Phase
 
 FOLDER = Path(str(resources.files("plm.configs")))
