@@ -1,5 +1,6 @@
 # make test     everything CI checks: ruff, mypy, import-linter, pytest
 # make demo     a tour on the CPU          make bench     the measurements of benchmarks/
+# make test-browser   the page of plm serve in a real Chromium: the system's, or else one that is put into .venv
 # make format   rewrite the sources in the house format
 # make clean    remove caches and build products; distclean removes the environment too
 #
@@ -13,16 +14,23 @@ PIP    := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint
 CORE   := $(VENV)/.core-installed
 DEV    := $(VENV)/.dev-installed
 
-.PHONY: test demo bench format clean distclean
+.PHONY: test test-browser demo bench format clean distclean
 
 # Tests use tiny tensors: more threads only wait for each other.
-test: export OMP_NUM_THREADS ?= 1
+test test-browser: export OMP_NUM_THREADS ?= 1
+# playwright keeps its browser inside its own package.
+test test-browser: export PLAYWRIGHT_BROWSERS_PATH ?= 0
 test: $(DEV)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 	$(RUN) -m pytest $(PYTEST_ARGS)
+
+test-browser: $(DEV)
+	@$(PIP) playwright
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || $(RUN) -m playwright install chromium
+	$(RUN) -m pytest -rs tests/browser $(PYTEST_ARGS)
 
 demo: $(CORE)
 	$(RUN) examples/demo.py

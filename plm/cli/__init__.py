@@ -25,6 +25,8 @@ COMMANDS = {
     "distill": "Distil a small student from its teacher, as a TOML file describes.",
     "augment": "Vary the texts of a training file.",
     "generate": "Go on with texts.",
+    "poem": "Write Chinese poems in correct form.",
+    "poem-evaluate": "Judge a poet beside real poems.",
     "serve": "Answer requests over HTTP with one or several models.",
     "score": "Score predictions as the official evaluators of SQuAD and CMRC do.",
     "env": "Show versions, for reports of problems.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -41,7 +41,8 @@ class Poem:
 
     lines: without marks, in the script that was asked for. title: that of the wish. score: mean log-probability of the
     characters that the model chose, under the model as it is. report: how it keeps its form (in simplified characters).
-    copied: its lines that stand in the training data.
+    copied: its lines that stand in the training data, but for those that were given. given: line and place of what
+    was, counted from 1.
     """
 
     lines: tuple[str, ...]
@@ -50,6 +51,7 @@ class Poem:
     score: float
     report: Report
     copied: tuple[str, ...]
+    given: tuple[tuple[int, int], ...]
 
     @property
     def text(self) -> str:
@@ -67,6 +69,7 @@ class Poem:
             "form": self.form,
             "score": self.score,
             "copied": list(self.copied),
+            "given": [list(place) for place in self.given],
             "report": self.report.to_dict(),
         }
 
@@ -102,6 +105,11 @@ class Poet:
             raise CheckpointError(f"{report.source}: not a model of poems, it lacks {', '.join(random[:3])}")
         return cls(model, load_tokenizer(folder), known=KnownLines.load(folder), rows=rows)
 
+    @property
+    def characters(self) -> Collection[str]:
+        """The characters that it knows."""
+        return self._lexicon.characters.keys()
+
     def write(self, request: PoemRequest) -> list[Poem]:
         """The n best of the candidates, best first.
 
@@ -111,7 +119,7 @@ class Poet:
 
     def write_all(self, requests: Sequence[PoemRequest]) -> list[list[Poem]]:
         """The same for many wishes at once. A poem does not depend on what else is written."""
-        planners = [Planner(request, self._lexicon.characters) for request in requests]
+        planners = [Planner(request, self.characters) for request in requests]
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
             groups[_alike(request)].append(place)
@@ -186,6 +194,7 @@ class Poet:
             score=float(made.scores[row, free].mean()),
             report=report,
             copied=tuple(line for line in own if self.known is not None and line in self.known),
+            given=tuple((line + 1, column + 1) for line, column in sorted(draft.planner.given)),
         )
 
 

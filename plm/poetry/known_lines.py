@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from plm.errors import CheckpointError
-from plm.folders import written_aside
 
 FILE_NAME = "known_lines.bin"
 
@@ -32,10 +31,9 @@ class KnownLines:
     def __len__(self) -> int:
         return len(self._hashes)
 
-    def save(self, folder: Path) -> None:
-        """Write the set into a folder."""
-        with written_aside(folder / FILE_NAME) as aside:
-            aside.write_bytes(b"".join(sorted(self._hashes)))
+    def to_bytes(self) -> bytes:
+        """The content of its file."""
+        return b"".join(sorted(self._hashes))
 
     @classmethod
     def load(cls, folder: Path) -> KnownLines | None:

@@ -58,7 +58,9 @@ class PoemRequest:
         require_types(self)
         require_choice(self, "mode", MODES)
         require_choice(self, "script", ("simplified", "traditional"))
-        require_positive(self, "n", "candidates", "temperature")
+        require_positive(self, "n", "candidates")
+        if not self.temperature > 0.0:
+            raise PoemError(f"temperature: {self.temperature} must be above 0; the lower, the likelier the characters")
         for name, most in (("n", MOST_POEMS), ("candidates", MOST_CANDIDATES)):
             if getattr(self, name) > most:
                 raise PoemError(f"{name}: {getattr(self, name)} is more than {most} at once")

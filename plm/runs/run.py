@@ -13,6 +13,7 @@ from typing import Any
 from plm.auto.model import PretrainedModel
 from plm.checkpoints.adapters import save_adapter
 from plm.config import write_json, write_text
+from plm.folders import written_aside
 from plm.runs.adapting import adapt, merged
 from plm.runs.config import LogKind, RunConfig
 from plm.runs.folders import make_folder, require_free
@@ -90,7 +91,10 @@ def train(config: RunConfig, *, overwrite: bool = False, callbacks: Sequence[Cal
 
 @dataclass(frozen=True)
 class _Ready:
-    """What there is before the first update. notes: what people should know of it. records: of what happens."""
+    """What there is before the first update.
+
+    notes: what people should know of it. records: of what happens. companions: files beside the model, by name.
+    """
 
     config: RunConfig
     tasks: Mapping[str, AnyTask]
@@ -99,6 +103,7 @@ class _Ready:
     notes: Sequence[str]
     lessons: Lessons
     records: Sequence[Callback]
+    companions: Mapping[str, bytes]
 
     @classmethod
     def to_train(cls, config: RunConfig) -> _Ready:
@@ -112,12 +117,20 @@ class _Ready:
             adapt(model, config.lora, seed=config.training.seed)
         if config.training.metric_for_best is not None and config.training.eval_strategy != "no":
             lessons.require_metric(config.training.metric_for_best, model)
-        return cls(config, tasks, model, tokenizer, notes, lessons, records)
+        companions = {
+            name: content
+            for one in prepared.values()
+            for name, content in one.task.companions(one.splits["train"].examples).items()
+        }
+        return cls(config, tasks, model, tokenizer, notes, lessons, records, companions)
 
     def save(self, target: Path) -> None:
         """Write what can be asked later: model, tokenizer, tasks."""
         self.tokenizer.save_pretrained(target)
         save_tasks(target, {name: SavedTask(task, self.lessons.lengths[name]) for name, task in self.tasks.items()})
+        for name, content in self.companions.items():
+            with written_aside(target / name) as aside:
+                aside.write_bytes(content)
         if self.config.lora is not None:
             save_adapter(self.model, target / "adapter", base=self.config.model)
         with merged(self.model):

@@ -30,6 +30,7 @@ from plm.data.tables import read_lines
 from plm.errors import ConfigError, DataError
 from plm.metrics.perplexity import perplexity
 from plm.poetry.cleaning import Poem, clean_poems
+from plm.poetry.known_lines import FILE_NAME, KnownLines
 from plm.poetry.prompt import FORM_IDS, FORM_TOKENS, MARKS, TYPES, form_of, token_types
 from plm.poetry.rhyme_books import RhymeBook
 from plm.poetry.vocabulary import frequent_characters, poem_tokens
@@ -125,6 +126,10 @@ class Poems(Task[Poem, PoemFeature, list[float], Surprise]):
         if not characters:
             raise DataError(f"{source}: no character comes {self.min_count} times; add poems, or set a lower min_count")
         return dataclasses.replace(self, characters=characters)
+
+    def companions(self, examples: Sequence[Poem]) -> dict[str, bytes]:
+        """The lines that are learned, so that a poet can tell what it only remembers."""
+        return {FILE_NAME: KnownLines.of(line for poem in examples for line in poem.lines).to_bytes()}
 
     def model_options(self) -> dict[str, Any]:
         """No token sees those after it."""

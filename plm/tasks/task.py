@@ -65,6 +65,10 @@ class Task(ABC, Generic[Example, Feature, Result, Answer]):
         """
         return self
 
+    def companions(self, examples: Sequence[Example]) -> dict[str, bytes]:
+        """Files that are to stand beside the trained model, by name: what its users need of the training examples."""
+        return {}
+
     def identity(self, example: Example) -> str | None:
         """What makes an example itself: of two with the same, none may be learned if the other is to judge.
 

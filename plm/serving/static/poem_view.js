@@ -26,14 +26,13 @@ export function legend() {
 
 function verse(poem) {
   const wrong = new Set(poem.report.tone_errors.map(({ line, position }) => `${line}.${position}`));
-  const rhymes = new Set(poem.report.rhyme_words);
+  const rhymes = new Set(poem.report.rhyme_lines);
   const lines = poem.lines.map((line, row) => {
     const { body, stop } = endOf(line, row);
     const signs = characters(body);
-    const plain = characters(poem.report.lines[row] ?? ""); // reports are in simplified characters, poems in either
     const tones = characters(poem.report.tones[row] ?? "");
     const cells = signs.map((sign, column) => {
-      const isRhyme = column === signs.length - 1 && rhymes.has(plain.at(-1));
+      const isRhyme = column === signs.length - 1 && rhymes.has(row + 1);
       return cell(sign, tones[column], { isRhyme, isWrong: wrong.has(`${row + 1}.${column + 1}`) });
     });
     return make("p", { class: "line" }, ...cells, make("span", { class: "stop" }, stop));

@@ -110,7 +110,7 @@ function settle() {
 }
 
 function tellFault() {
-  for (const field of ["text", "tails"]) {
+  for (const field of ["text", "tails", "title"]) {
     const isWrong = told?.field === field;
     byId(`${field}-error`).textContent = isWrong ? say(told.key, told.values) : "";
     byId(field).setAttribute("aria-invalid", String(isWrong));

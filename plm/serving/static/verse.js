@@ -2,6 +2,9 @@
 
 import { characters } from "./dom.js";
 
+// What wishes may hold: characters, and the marks between lines.
+const STRANGE = /[^\p{Script=Han}〇，。？！；：、《》·,.?!;:\s]/u;
+
 /** Form by name: lines, and characters of a line; those of the free form are as the wish has them. */
 export const FORMS = new Map([
   ["五绝", { lines: 4, length: 5 }],
@@ -51,16 +54,16 @@ export function hanOf(text) {
  * Only what can be seen from here; all else is for the server to judge.
  */
 export function fault(wish) {
-  if (wish.mode === "random") return null;
-  if (wish.text === "" && wish.tails === "") return { field: "text", key: "text.missing", values: {} };
-  const fields = [["text", "text.acrostic.count"], ["tails", "tails.count"]];
-  for (const [field] of fields) {
-    const found = characters(wish[field]).find((one) => !/[\p{Script=Han}〇，。？！；、,.?!;\s]/u.test(one));
+  if (wish.mode !== "random" && wish.text === "" && wish.tails === "") {
+    return { field: "text", key: "text.missing", values: {} };
+  }
+  for (const field of ["text", "tails", "title"]) {
+    const found = characters(wish[field]).find((one) => STRANGE.test(one));
     if (found !== undefined) return { field, key: "text.notHan", values: { found } };
   }
   const { lines } = FORMS.get(wish.form);
   if (wish.mode !== "acrostic" || lines === null) return null;
-  for (const [field, key] of fields) {
+  for (const [field, key] of [["text", "text.acrostic.count"], ["tails", "tails.count"]]) {
     const count = hanOf(wish[field]).length;
     if (count > 0 && count !== lines) return { field, key, values: { form: wish.form, lines, count } };
   }

@@ -1,0 +1,69 @@
+"""`plm poem`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from plm.cli.output import examples
+from plm.config import from_dict
+from plm.generation.poet import EMBEDDED, Poet
+from plm.poetry.request import PoemRequest
+
+
+@click.command(
+    epilog=examples(
+        "plm poem",
+        "plm poem --form 七绝 --acrostic 人工智能 --seed 7",
+        "plm poem --continue 明月照三峡 --form 五律 -n 3",
+        "plm poem --tails 花家 --form free --lines 2",
+        "plm poem --form 五绝 --title 秋思 --book xinyun --script traditional --json",
+    )
+)
+@click.option("--model", default=EMBEDDED, show_default=True, help="A folder that plm train wrote, or a hub name.")
+@click.option("--form", help="五绝, 七绝, 五律, 七律 (wujue, qijue, wulv, qilv), or free. [told by the text]")
+@click.option("--title", default="", help="A title or theme.")
+@click.option("--acrostic", default="", help="Characters that begin the lines, one each (藏头).")
+@click.option("--tails", default="", help="Characters that end the lines, one each (藏尾).")
+@click.option("--continue", "beginning", default="", help="How the poem begins, from one character to all but one.")
+@click.option("--order", type=click.Choice(["A", "B", "C", "D"]), help="Of the tones. [drawn as people choose]")
+@click.option("--rhyme", help="A rhyme class such as 七阳. [drawn as people choose]")
+@click.option(
+    "--book", default="pingshui", show_default=True, help="Rhyme book: pingshui (平水韵) or xinyun (中华新韵)."
+)
+@click.option(
+    "--licence", "licences", multiple=True, help="A departure to make use of, such as 三四互换; several times."
+)
+@click.option(
+    "--strict/--relaxed", default=True, show_default=True, help="Tones of all places, or of 2, 4, 6 and last."
+)
+@click.option("--line-length", type=int, help="Characters of a line, of free poems.")
+@click.option("--lines", type=int, help="Lines, of free poems.")
+@click.option("-n", "n", type=int, default=1, show_default=True, help="Poems.")
+@click.option("--candidates", type=int, default=8, show_default=True, help="Poems made, of which the best are shown.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all draws.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 safer, above 1 bolder.")
+@click.option("--top-k", type=int, help="Draw among the k likeliest characters.")
+@click.option(
+    "--top-p", type=float, default=0.9, show_default=True, help="Draw among the likeliest, of this probability."
+)
+@click.option("--script", type=click.Choice(["simplified", "traditional"]), default="simplified", show_default=True)
+@click.option("--report", is_flag=True, help="Show tones, rhyme and faults beneath each poem.")
+@click.option("--json", "as_json", is_flag=True, help="One object for each poem.")
+def command(model: str, acrostic: str, tails: str, beginning: str, report: bool, as_json: bool, **wishes: Any) -> None:
+    """Write Chinese poems in correct form: tones, rhyme, and the characters that are given."""
+    if beginning and (acrostic or tails):
+        raise click.UsageError("--continue gives whole lines, --acrostic and --tails their ends: take one of them")
+    given = {"mode": "continue", "text": beginning} if beginning else {"mode": "random"}
+    if acrostic or tails:
+        given = {"mode": "acrostic", "text": acrostic, "tails": tails}
+    request = from_dict(PoemRequest, {**given, **{name: value for name, value in wishes.items() if value is not None}})
+    for place, poem in enumerate(Poet.from_pretrained(model).write(request)):
+        if as_json:
+            click.echo(json.dumps(poem.to_dict(), ensure_ascii=False))
+            continue
+        click.echo("\n" * bool(place) + (f"{poem.title}\n" if poem.title else "") + poem.text)
+        if report:
+            click.echo(f"\n{poem.report}\nscore {poem.score:.2f}")
