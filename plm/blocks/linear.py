@@ -156,6 +156,9 @@ def project(hidden: Tensor, linears: Sequence[Linear]) -> tuple[Tensor, ...]:
 
     hidden: (..., in_features). Returns one (..., out_features) for each Linear; they may be views of one tensor.
     """
+    joint = getattr(linears[0], "joint", None)
+    if joint is not None and all(type(linear) is type(linears[0]) for linear in linears):
+        return torch.split(joint(hidden, linears), [linear.out_features for linear in linears], dim=-1)
     packed = None if any(map(_has_hooks, linears)) else _packed_for(hidden, linears)
     if packed is None:
         return tuple(linear(hidden) for linear in linears)

@@ -12,6 +12,9 @@ from plm.cli.output import examples
 from plm.config import from_dict, write_text
 from plm.errors import DataError
 from plm.generation import GenerationConfig, Generator
+from plm.generation.preparing import INT8
+
+DTYPES = ("float32", "bfloat16", "float16", INT8)
 
 
 @click.command(
@@ -45,7 +48,9 @@ from plm.generation import GenerationConfig, Generator
     show_default=True,
     help="Too few positions: refuse, or forget the oldest.",
 )
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--dtype", type=click.Choice(["float32", "bfloat16", "float16", "int8"]), default="float32", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="One object for each text.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write. [standard output]")
 def command(

@@ -18,6 +18,7 @@ from plm.errors import CheckpointError, ConfigError, DataError
 from plm.generation.config import GenerationConfig
 from plm.generation.decoder import language_model
 from plm.generation.generating import Ending, Sequences, generate, generate_steps
+from plm.generation.preparing import INT8, for_decoding
 from plm.generation.texts import Stream, continuation, stopping
 from plm.heads.model import Model
 from plm.tokenizers import Tokenizer, load_tokenizer
@@ -45,26 +46,28 @@ class Generator:
         for piece in generator.stream("once upon a time"):
             print(piece, end="", flush=True)
 
-    model: causal, with a language model head; put into evaluation mode. rows: texts that are made at once, at most.
+    model: causal, with a language model head; what is kept of it shares its parameters. rows: texts that are made at
+        once, at most. int8: True = with weights rounded to eight bits.
     A prompt of BERT or NEZHA starts with its first special token; such a model ends a text with its last one.
     Raises ConfigError for a model that cannot go on with a text.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, *, rows: int = 32) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer, *, rows: int = 32, int8: bool = False) -> None:
         language_model(model)
-        self.model, self.tokenizer, self.rows = model.eval(), tokenizer, rows
+        self.model, self.tokenizer, self.rows = for_decoding(model, int8=int8), tokenizer, rows
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, *, dtype: str = "float32", rows: int = 32) -> Generator:
         """From a folder or a hub name; a BERT or NEZHA whose config does not say that it is causal is refused.
 
-        dtype: "float32", "bfloat16" or "float16". Raises CheckpointError for one without a language model.
+        dtype: "float32", "bfloat16", "float16", or "int8" = weights of eight bits, which is fastest on CPUs and
+            not quite exact. Raises CheckpointError for one without a language model.
         """
         folder = resolve(name_or_path)
-        model, report = load_model(folder, heads=("causal_lm",), dtype=as_dtype(dtype))
+        model, report = load_model(folder, heads=("causal_lm",), dtype=as_dtype("float32" if dtype == INT8 else dtype))
         if random := [*report.missing, *report.mismatched]:
             raise CheckpointError(f"{report.source}: has no trained language model, it lacks {', '.join(random[:3])}")
-        return cls(model, load_tokenizer(folder), rows=rows)
+        return cls(model, load_tokenizer(folder), rows=rows, int8=dtype == INT8)
 
     def __call__(self, prompts: str | Sequence[str], config: GenerationConfig | None = None) -> list[list[Generated]]:
         """For each prompt, num_return_sequences texts; a single prompt counts as one of several.

@@ -45,7 +45,7 @@ class Lexicon:
 class PlanConstraint:
     """A LogitsConstraint: row i writes plan i. After its end a row may hold anything.
 
-    A rhyme word comes once, as long as others are left.
+    A rhyme word comes once; a plan has a rhyme of which the lexicon knows enough.
     """
 
     def __init__(self, plans: Sequence[tuple[Plan, RhymeBook]], lexicon: Lexicon) -> None:
@@ -63,13 +63,11 @@ class PlanConstraint:
         if slot.given is not None:
             return self._lexicon.only([self._lexicon.ids[slot.given]])
         wish = slot.wish
-        allowed = self._lexicon.mask(book, wish.tone, plan.rhyme if wish.rhymes else None)
+        if not wish.rhymes:
+            return self._lexicon.mask(book, wish.tone, None)
         used = [int(ids[place]) for place, past in enumerate(plan.slots[:step]) if past.wish.rhymes]
         used += [self._lexicon.ids[one.given] for one in plan.slots[step:] if one.wish.rhymes and one.given is not None]
-        if wish.rhymes and used:
-            fresh = allowed & ~self._lexicon.only(used)
-            return fresh if bool(fresh.any()) else allowed
-        return allowed
+        return self._lexicon.mask(book, wish.tone, plan.rhyme) & ~self._lexicon.only(used)
 
 
 class FewRepetitions:

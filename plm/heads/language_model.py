@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,7 +34,18 @@ class LanguageModel(nn.Module):
         """hidden: (..., hidden); word_embeddings: (vocab_size, hidden). Returns logits, (..., vocab_size)."""
         if self.dense is not None and self.activation is not None and self.norm is not None:
             hidden = self.norm(self.activation(self.dense(hidden)))
-        return F.linear(hidden, word_embeddings if self.decoder is None else self.decoder.weight, self.bias)
+        if self.decoder is None:
+            return F.linear(hidden, word_embeddings, self.bias)
+        logits: Tensor = self.decoder(hidden)
+        return logits if self.bias is None else logits + self.bias
+
+    def untied(self, word_embeddings: nn.Parameter) -> LanguageModel:
+        """The same language model with the table as a layer of its own, which shares its memory."""
+        clone = copy.copy(self)
+        clone._modules = dict(self._modules)
+        clone.decoder = Linear(word_embeddings.shape[1], word_embeddings.shape[0], bias=False, device="meta")
+        clone.decoder.weight = word_embeddings
+        return clone.train(self.training)
 
 
 def build_language_model(config: ModelConfig) -> LanguageModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from plm.errors import PoemError
 
 Mode = Literal["random", "continue", "acrostic"]
 MODES: tuple[Mode, ...] = ("random", "continue", "acrostic")
-MOST_POEMS, MOST_CANDIDATES = 64, 256
+MOST_POEMS, MOST_CANDIDATES, MOST_TITLE = 64, 256, 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +20,16 @@ class PoemRequest:
 
     mode: "random" = nothing is given; "continue" = the poem begins with `text`; "acrostic" = its lines begin with the
         characters of `text`, one each (藏头), or end with those of `tails` (藏尾), or both.
-    form: a form by any of its names (七绝, qijue, 七言绝句); "free" or 古 = lines of one length, the even ones rhyming,
-        without tones; None = what the text suggests, else 七绝.
+        A text that ends in a mark ends its last line; without any marks it is cut where the lines of the form end.
+    form: a form by any of its names (七绝, qijue, 七言绝句); "free" or 古 = lines of one length, the even ones and the
+        last rhyming, without tones; None = what the text suggests, else 七绝.
     line_length: characters of a line, of free poems (5 or 7 as a rule). lines: how many, of free poems.
-    title: theme or title that the model is told. order, rhyme: "A" to "D", and a class of the rhyme book such as 七阳;
-        None = drawn as people choose. book: a rhyme book by name. licences: departures to make use of, by name.
-    strict: True = every place has the tone that its order wants; False = only every second and the last do.
-    n: poems wanted. candidates: poems made, of which the best are returned. seed: of all draws.
+    title: theme or title that the model is told, as far as it knows the characters. order, rhyme: "A" to "D" (of free
+        poems "level" or "oblique", the tone of the rhyme), and a class of the rhyme book such as 七阳; None = drawn as
+        people choose. book: a rhyme book by name. licences: departures to make use of, by name, of those of the form.
+    strict: True = every place has the tone that its order wants; False = only every second and the last do. What is
+        given stays, whatever its tone: the order that suits it best is likely to be taken, the report tells the rest.
+    n: poems wanted. candidates: poems made, of which the best are returned: n at least. seed: of all draws.
     temperature, top_k, top_p: as in GenerationConfig. repetition: how many nats a character loses each time that it
         occurred in the poem before, unless just before. may_copy: False = poems with a line of the training data come
         last.
@@ -59,14 +63,22 @@ class PoemRequest:
         require_choice(self, "mode", MODES)
         require_choice(self, "script", ("simplified", "traditional"))
         require_positive(self, "n", "candidates")
-        if not self.temperature > 0.0:
-            raise PoemError(f"temperature: {self.temperature} must be above 0; the lower, the likelier the characters")
+        require_positive(self, *(name for name in ("lines", "line_length", "top_k") if getattr(self, name) is not None))
         for name, most in (("n", MOST_POEMS), ("candidates", MOST_CANDIDATES)):
             if getattr(self, name) > most:
                 raise PoemError(f"{name}: {getattr(self, name)} is more than {most} at once")
-        if self.repetition < 0.0:
-            raise PoemError(f"repetition: {self.repetition} would favour repeated characters; 0 = no matter")
+        if len(self.title) > MOST_TITLE:
+            raise PoemError(f"title: {len(self.title)} characters are more than {MOST_TITLE}")
+        self._check_draws()
         self._check_mode()
+
+    def _check_draws(self) -> None:
+        if not 0.0 < self.temperature < math.inf:
+            raise PoemError(f"temperature: {self.temperature} must be above 0; the lower, the likelier the characters")
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
+            raise PoemError(f"top_p: {self.top_p} must be above 0 and at most 1, which leaves nothing out")
+        if not 0.0 <= self.repetition < math.inf:
+            raise PoemError(f"repetition: {self.repetition} must be 0 (no matter) or more")
 
     def _check_mode(self) -> None:
         given: dict[str, Any] = {"text": self.text, "tails": self.tails}
