@@ -5,12 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from plm.checkpoints.hub import TOKENIZER_FILES
+from plm.checkpoints.hub import LEARNED_FILES, TOKENIZER_FILES
 from plm.errors import TokenizerError
 from plm.tokenizers import Tokenizer, load_tokenizer
-
-TASKS = "tasks.json"
-"""What `plm train` writes and plm.tasks.saving reads."""
 
 # What readers of a layout call the files of GPT-1: name that plm writes -> name there.
 LAYOUT_NAMES = {"openai": {"vocab.json": "encoder_bpe_40000.json", "merges.txt": "vocab_40000.bpe"}}
@@ -35,14 +32,15 @@ def carry_tokenizer(source: Path, folder: Path, *, layout: str) -> tuple[tuple[s
         return tuple(there), f"the tokenizer was copied unread: {error}"
 
 
-def carry_tasks(source: Path, folder: Path) -> None:
-    """Put the file that says which tasks the heads learned, if there is one, into a folder: so it can be asked as well.
+def carry_learned(source: Path, folder: Path) -> None:
+    """Put the files that say what the heads learned, where there are any, into a folder: so it can be asked as well.
 
     source: a folder, or a file in it.
     """
     origin = source if source.is_dir() else source.parent
-    if (origin / TASKS).is_file():
-        shutil.copyfile(origin / TASKS, folder / TASKS)
+    for name in LEARNED_FILES:
+        if (origin / name).is_file():
+            shutil.copyfile(origin / name, folder / name)
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, layout: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from plm.checkpoints.companions import carry_tasks, carry_tokenizer
+from plm.checkpoints.companions import carry_learned, carry_tokenizer
 from plm.checkpoints.destination import filling
 from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.head_plans import are_plain
@@ -92,7 +92,7 @@ def convert(
         save_model(model, folder, layout=layout, max_shard_size=max_shard_size)
         _advance(bar, "writing the tokenizer")
         _, remark = carry_tokenizer(source, folder, layout=layout)
-        carry_tasks(source, folder)
+        carry_learned(source, folder)
         lost = _lost_fields(model.config, open_checkpoint(folder).config)
         _advance(bar, "verifying")
         comparison = _verified(model, folder, layout) if verify else None

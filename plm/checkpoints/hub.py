@@ -23,6 +23,8 @@ from plm.errors import CheckpointError, ConfigError, HubError, did_you_mean
 _log = logging.getLogger(__name__)
 
 CONFIG_FILES = ("config.json", "bert_config.json", "net_cfg.json", "ernie_config.json", "sizes.json")
+LEARNED_FILES = ("tasks.json", "known_lines.bin")
+"""What `plm train` writes about that which was learned: plm.tasks.saving and plm.poetry.known_lines read it."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -84,7 +86,7 @@ def resolve(
     local_files_only: True takes what the cache has and opens no connection.
     subfolder: the folder inside the model that is meant.
     files: names or patterns of the files wanted from the hub, such as TOKENIZER_FILES (at least one has to be there);
-    None wants config, tokenizer and the weights in the first format of WEIGHT_FILES.
+    None wants config, tokenizer, what was learned, and the weights in the first format of WEIGHT_FILES.
 
     Raises CheckpointError for a path or embedded model that is not there, HubError for a download that failed,
     ConfigError for a revision of something that has none.
@@ -179,7 +181,7 @@ def _choose(names: Collection[str], files: Sequence[str] | None) -> list[str]:
         return _matching(names, files)
     for row in WEIGHT_FILES:
         if _matching(names, row[:1]):
-            return _matching(names, (*CONFIG_FILES, *TOKENIZER_FILES, *row))
+            return _matching(names, (*CONFIG_FILES, *TOKENIZER_FILES, *LEARNED_FILES, *row))
     return []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plm.checkpoints.companions import carry_tasks, carry_tokenizer, write_tokenizer
+from plm.checkpoints.companions import carry_learned, carry_tokenizer, write_tokenizer
 from plm.checkpoints.conversion import require_whole
 from plm.checkpoints.destination import filling
 from plm.checkpoints.dtypes import as_dtype
@@ -109,7 +109,7 @@ def shrink(
             _, remark = carry_tokenizer(source, folder, layout=layout)
         else:
             write_tokenizer(tokenizer, folder, layout=layout)
-        carry_tasks(source, folder)
+        carry_learned(source, folder)
         files = tuple(sorted(file.name for file in folder.iterdir()))
     return ShrinkReport(
         source=source,

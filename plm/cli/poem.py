@@ -9,6 +9,8 @@ import click
 
 from plm.cli.output import examples
 from plm.config import from_dict
+from plm.generation.poem import Poem
+from plm.generation.poem_judge import MaskedJudge
 from plm.generation.poet import EMBEDDED, Poet
 from plm.poetry.request import PoemRequest
 
@@ -18,17 +20,17 @@ from plm.poetry.request import PoemRequest
         "plm poem",
         "plm poem --form 七绝 --acrostic 人工智能 --seed 7",
         "plm poem --continue 明月照三峡 --form 五律 -n 3",
-        "plm poem --tails 花家 --form free --lines 2",
+        "plm poem --tails 花家 --form free",
         "plm poem --form 五绝 --title 秋思 --book xinyun --script traditional --json",
     )
 )
 @click.option("--model", default=EMBEDDED, show_default=True, help="A folder that plm train wrote, or a hub name.")
-@click.option("--form", help="五绝, 七绝, 五律, 七律 (wujue, qijue, wulv, qilv), or free. [told by the text]")
+@click.option("--form", help="五绝, 七绝, 五律, 七律 (wujue, qijue, wulv, qilv), free. [told by the text]")
 @click.option("--title", default="", help="A title or theme.")
 @click.option("--acrostic", default="", help="Characters that begin the lines, one each (藏头).")
 @click.option("--tails", default="", help="Characters that end the lines, one each (藏尾).")
 @click.option("--continue", "beginning", default="", help="How the poem begins, from one character to all but one.")
-@click.option("--order", type=click.Choice(["A", "B", "C", "D"]), help="Of the tones. [drawn as people choose]")
+@click.option("--order", help="Of the tones: A, B, C or D; of free poems level or oblique. [drawn as people choose]")
 @click.option("--rhyme", help="A rhyme class such as 七阳. [drawn as people choose]")
 @click.option(
     "--book", default="pingshui", show_default=True, help="Rhyme book: pingshui (平水韵) or xinyun (中华新韵)."
@@ -49,10 +51,24 @@ from plm.poetry.request import PoemRequest
 @click.option(
     "--top-p", type=float, default=0.9, show_default=True, help="Draw among the likeliest, of this probability."
 )
+@click.option("--repetition", type=float, default=1.5, show_default=True, help="Nats that repeated characters lose.")
+@click.option("--may-copy", is_flag=True, help="Do not put poems last that have a line of the training data.")
+@click.option("--judge", help="A masked model that helps to choose among the candidates: bert-base-chinese.")
+@click.option("--judge-weight", type=float, default=1.0, show_default=True, help="How much its word counts.")
 @click.option("--script", type=click.Choice(["simplified", "traditional"]), default="simplified", show_default=True)
 @click.option("--report", is_flag=True, help="Show tones, rhyme and faults beneath each poem.")
 @click.option("--json", "as_json", is_flag=True, help="One object for each poem.")
-def command(model: str, acrostic: str, tails: str, beginning: str, report: bool, as_json: bool, **wishes: Any) -> None:
+def command(
+    model: str,
+    acrostic: str,
+    tails: str,
+    beginning: str,
+    judge: str | None,
+    judge_weight: float,
+    report: bool,
+    as_json: bool,
+    **wishes: Any,
+) -> None:
     """Write Chinese poems in correct form: tones, rhyme, and the characters that are given."""
     if beginning and (acrostic or tails):
         raise click.UsageError("--continue gives whole lines, --acrostic and --tails their ends: take one of them")
@@ -60,10 +76,21 @@ def command(model: str, acrostic: str, tails: str, beginning: str, report: bool,
     if acrostic or tails:
         given = {"mode": "acrostic", "text": acrostic, "tails": tails}
     request = from_dict(PoemRequest, {**given, **{name: value for name, value in wishes.items() if value is not None}})
-    for place, poem in enumerate(Poet.from_pretrained(model).write(request)):
+    judging = None if judge is None else MaskedJudge.from_pretrained(judge)
+    poems = Poet.from_pretrained(model, judge=judging, judge_weight=judge_weight).write(request)
+    for note in poems[0].notes:
+        click.echo(note, err=True)
+    for place, poem in enumerate(poems):
         if as_json:
             click.echo(json.dumps(poem.to_dict(), ensure_ascii=False))
-            continue
-        click.echo("\n" * bool(place) + (f"{poem.title}\n" if poem.title else "") + poem.text)
-        if report:
-            click.echo(f"\n{poem.report}\nscore {poem.score:.2f}")
+        else:
+            click.echo("\n" * bool(place) + _shown(poem, with_report=report))
+
+
+def _shown(poem: Poem, *, with_report: bool) -> str:
+    text = (f"{poem.title}\n" if poem.title else "") + poem.text
+    if not with_report:
+        return text
+    judged = "" if poem.judged is None else f", judged {poem.judged:.2f}"
+    copied = f"\nlines that stand in the training data: {' '.join(poem.copied)}" if poem.copied else ""
+    return f"{text}\n\n{poem.report}{copied}\nscore {poem.score:.2f}{judged}"

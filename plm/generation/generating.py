@@ -69,23 +69,26 @@ def generate(
     GenerationError where constraints allow no token.
     """
     config = config or GenerationConfig()
-    decoder, prompts = _prepared(model, input_ids, attention_mask, token_type_ids, config, cached=cached)
     if new_token_types is not None and (token_type_ids is None or config.num_beams > 1):
         raise ConfigError("new_token_types go on from token_type_ids, and not with beams")
     if config.num_beams > 1:
+        decoder, prompts = _prepared(model, input_ids, attention_mask, token_type_ids, config, cached=cached)
         found = beam_search(decoder, prompts, config, constraints=constraints, processors=processors, stop=stop)
         return _of_beams(found, config)
-    decoding = Decoding(
-        decoder,
-        prompts,
+    steps = generate_steps(
+        model,
+        input_ids,
         config,
-        new_types=new_token_types,
+        attention_mask=attention_mask,
+        token_type_ids=token_type_ids,
+        new_token_types=new_token_types,
         seeds=seeds,
         constraints=constraints,
         processors=processors,
         stop=stop,
+        cached=cached,
     )
-    return _of_steps(list(decoding))
+    return _of_steps(list(steps))
 
 
 def generate_steps(
@@ -100,6 +103,7 @@ def generate_steps(
     constraints: Sequence[LogitsConstraint] = (),
     processors: Sequence[LogitsProcessor] = (),
     stop: Stop | None = None,
+    cached: bool = True,
 ) -> Iterator[NextTokens]:
     """`generate` step by step, to show texts while they grow; whoever stops iterating stops the computation.
 
@@ -108,7 +112,7 @@ def generate_steps(
     config = config or GenerationConfig()
     if config.num_beams > 1:
         raise ConfigError("beams are known when all are finished: they cannot be had token by token")
-    decoder, prompts = _prepared(model, input_ids, attention_mask, token_type_ids, config, cached=True)
+    decoder, prompts = _prepared(model, input_ids, attention_mask, token_type_ids, config, cached=cached)
     return iter(
         Decoding(
             decoder,

@@ -35,7 +35,7 @@ class Poem:
     @property
     def text(self) -> str:
         """The lines with their marks, two a row."""
-        marked = self._marked()
+        marked = mark(self.lines)
         return "\n".join("".join(marked[start : start + 2]) for start in range(0, len(marked), 2))
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,9 +51,6 @@ class Poem:
             "notes": list(self.notes),
             "report": self.report.to_dict(),
         }
-
-    def _marked(self) -> list[str]:
-        return mark(self.lines)
 
 
 def mark(lines: Sequence[str]) -> list[str]:
@@ -73,5 +70,7 @@ def best(poems: Sequence[Poem], n: int, *, may_copy: bool, judge_weight: float) 
         worth = poem.score + (0.0 if poem.judged is None else judge_weight * poem.judged)
         return bool(poem.copied) and not may_copy, len(poem.report.tone_errors), -worth
 
-    ranked = {poem.lines: poem for poem in reversed(sorted(poems, key=place))}  # of equal ones the best stays
-    return list(reversed(ranked.values()))[:n]
+    different: dict[tuple[str, ...], Poem] = {}
+    for poem in sorted(poems, key=place):
+        different.setdefault(poem.lines, poem)
+    return list(different.values())[:n]

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
-from plm.generation.poet import Poem, Poet
+from plm.generation.poem import Poem
+from plm.generation.poet import Poet
 from plm.poetry.checking import check
 from plm.poetry.cleaning import Poem as HumanPoem
+from plm.poetry.given import familiar
 from plm.poetry.known_lines import KnownLines
 from plm.poetry.prompt import SHAPES, form_of
 from plm.poetry.report import Report
@@ -94,13 +96,13 @@ def evaluate_poet(
     rows: dict[str, dict[str, Figures]] = {"random": {}, "acrostic": {}, "human": {}}
     for number, form in enumerate(SHAPES):
         wishes = [PoemRequest(form=form, seed=seed + place, candidates=1, book=book) for place in range(samples)]
-        rows["random"][form] = _written(poet.write_all(wishes))
+        rows["random"][form] = _written(poet, wishes)
         heads = _heads(poet, form, human, samples, random.Random(seed + number))
         acrostics = [
             PoemRequest(mode="acrostic", form=form, text=text, seed=seed + place, candidates=1, book=book)
             for place, text in enumerate(heads)
         ]
-        rows["acrostic"][form] = _written(poet.write_all(acrostics), heads)
+        rows["acrostic"][form] = _written(poet, acrostics)
         real = [poem for poem in human if form_of(poem.body) == form]
         if real:
             judges = [poem for poem in unseen if form_of(poem.body) == form]
@@ -123,19 +125,26 @@ def perplexity(poet: Poet, poems: Sequence[HumanPoem], *, book: str = "pingshui"
     return task.score(poems, surprises)["perplexity"]
 
 
-def _written(poems: Sequence[Sequence[Poem]], heads: Sequence[str] = ()) -> Figures:
-    first = [one for one, *_ in poems]
-    begun = [[line[0] for line in poem.report.lines] for poem in first]
-    chosen = sum(len("".join(poem.lines)) - len(poem.given) for poem in first)
-    wrong = [sum((error.line, error.position) not in poem.given for error in poem.report.tone_errors) for poem in first]
+def _written(poet: Poet, wishes: Sequence[PoemRequest]) -> Figures:
+    poems = [one for one, *_ in poet.write_all(wishes)]
+    acrostics = [(wish.text, poem) for wish, poem in zip(wishes, poems, strict=True) if wish.mode == "acrostic"]
+    chosen = sum(len("".join(poem.lines)) - len(poem.given) for poem in poems)
+    wrong = [sum((error.line, error.position) not in poem.given for error in poem.report.tone_errors) for poem in poems]
+    copied = sum(len(poem.copied) for poem in poems) / sum(len(poem.lines) for poem in poems)
     return Figures(
-        **_shared([poem.report for poem in first]),
+        **_shared([poem.report for poem in poems]),
         tones=1.0 - sum(wrong) / chosen,
         strict=_share(not errors for errors in wrong),
-        heads=_share("".join(own) == text for own, text in zip(begun, heads, strict=True)) if heads else None,
-        copied=sum(len(poem.copied) for poem in first) / sum(len(poem.lines) for poem in first),
-        perplexity=math.exp(-sum(poem.score for poem in first) / len(first)),
+        heads=_share(_begun(poem) == familiar(text, poet.characters) for text, poem in acrostics)
+        if acrostics
+        else None,
+        copied=None if poet.known is None else copied,
+        perplexity=math.exp(-sum(poem.score for poem in poems) / len(poems)),
     )
+
+
+def _begun(poem: Poem) -> str:
+    return "".join(line[0] for line in poem.report.lines)
 
 
 def _human(poet: Poet, poems: Sequence[HumanPoem], unseen: Sequence[HumanPoem], book: str) -> Figures:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,65 +13,26 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from plm.blocks.linear import pack
 from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import load_model
-from plm.errors import CheckpointError
+from plm.errors import CheckpointError, PoemError
 from plm.generation.config import GenerationConfig
+from plm.generation.decoder import language_model, position_limit
 from plm.generation.generating import Sequences, generate
+from plm.generation.poem import Poem, best, mark
 from plm.generation.poem_constraint import FewRepetitions, Lexicon, PlanConstraint
+from plm.generation.poem_judge import PoemJudge
+from plm.generation.preparing import INT8, for_decoding
 from plm.heads.model import Model
 from plm.poetry.checking import check
-from plm.poetry.cleaning import COMMA, STOP
 from plm.poetry.known_lines import KnownLines
 from plm.poetry.plan import Plan, Planner
-from plm.poetry.prompt import FORM_TOKENS, SEP, prompt_tokens
-from plm.poetry.report import Report
+from plm.poetry.prompt import CLS, FORM_TOKENS, MARKS, SEP, TYPES
 from plm.poetry.request import MOST_CANDIDATES, PoemRequest
-from plm.poetry.script import to_simplified, to_traditional
 from plm.tokenizers import Tokenizer, load_tokenizer
 
 EMBEDDED = "plm/poet"
-
-
-@dataclass(frozen=True)
-class Poem:
-    """A poem that was written.
-
-    lines: without marks, in the script that was asked for. title: that of the wish. score: mean log-probability of the
-    characters that the model chose, under the model as it is. report: how it keeps its form (in simplified characters).
-    copied: its lines that stand in the training data, but for those that were given. given: line and place of what
-    was, counted from 1.
-    """
-
-    lines: tuple[str, ...]
-    form: str
-    title: str
-    score: float
-    report: Report
-    copied: tuple[str, ...]
-    given: tuple[tuple[int, int], ...]
-
-    @property
-    def text(self) -> str:
-        """The lines with their marks, two a row."""
-        last = len(self.lines) - 1
-        marks = (STOP if place % 2 or place == last else COMMA for place in range(len(self.lines)))
-        marked = [line + mark for line, mark in zip(self.lines, marks, strict=True)]
-        return "\n".join("".join(marked[start : start + 2]) for start in range(0, len(marked), 2))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "title": self.title,
-            "lines": list(self.lines),
-            "form": self.form,
-            "score": self.score,
-            "copied": list(self.copied),
-            "given": [list(place) for place in self.given],
-            "report": self.report.to_dict(),
-        }
 
 
 class Poet:
@@ -80,38 +41,66 @@ class Poet:
         poet = Poet.from_pretrained("plm/poet")
         print(poet.write(PoemRequest(mode="acrostic", text="人工智能", seed=7))[0].text)
 
-    model: causal, trained by `plm train` with the task "poems". known: lines that it has learned; None = not told.
+    model: causal, trained by `plm train` with the task "poems"; what is kept of it shares its parameters. int8: True =
+        with weights rounded to eight bits. known: lines that it has learned; None = not told.
+    judge: has a say in which candidates are the best, besides the model; its word counts judge_weight times.
     rows: poems that are made at once, at most.
-    Raises CheckpointError for a model that was not trained so.
+    Raises CheckpointError for a model that was not trained so, ConfigError for one that is not causal.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, *, known: KnownLines | None = None, rows: int = 64) -> None:
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        *,
+        known: KnownLines | None = None,
+        judge: PoemJudge | None = None,
+        judge_weight: float = 1.0,
+        rows: int = 64,
+        int8: bool = False,
+    ) -> None:
         ids = tokenizer.get_vocab()
-        if missing := [token for token in (*FORM_TOKENS.values(), SEP) if token not in ids]:
+        if missing := [token for token in (CLS, *FORM_TOKENS.values(), *MARKS) if token not in ids]:
             raise CheckpointError(f"not a model of poems: its vocabulary lacks {', '.join(missing)}")
-        self.model, self.tokenizer, self.known, self.rows = model.eval(), tokenizer, known, rows
-        pack(self.model)
+        if model.config.type_vocab_size < TYPES:
+            raise CheckpointError(f"not a model of poems: it knows {model.config.type_vocab_size} of {TYPES} wishes")
+        language_model(model)  # raises where there is none
+        self.model, self.tokenizer, self.known, self.rows = for_decoding(model, int8=int8), tokenizer, known, rows
+        self.judge, self.judge_weight = judge, judge_weight
         self._lexicon = Lexicon(ids, model.config.vocab_size, model.device)
+        self.characters = frozenset(self._lexicon.characters)
+        """The characters that it knows."""
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path = EMBEDDED, *, dtype: str = "float32", rows: int = 64) -> Poet:
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = EMBEDDED,
+        *,
+        dtype: str = "float32",
+        judge: PoemJudge | None = None,
+        judge_weight: float = 1.0,
+        rows: int = 64,
+    ) -> Poet:
         """From a folder that `plm train` wrote, a hub name, or the one that comes with plm.
 
-        dtype: "float32", "bfloat16" or "float16".
+        dtype: "float32", "bfloat16", "float16", or "int8" = weights of eight bits, which is not quite exact.
         """
         folder = resolve(name_or_path)
-        model, report = load_model(folder, heads=("causal_lm",), dtype=as_dtype(dtype))
+        model, report = load_model(folder, heads=("causal_lm",), dtype=as_dtype("float32" if dtype == INT8 else dtype))
         if random := [*report.missing, *report.mismatched]:
             raise CheckpointError(f"{report.source}: not a model of poems, it lacks {', '.join(random[:3])}")
-        return cls(model, load_tokenizer(folder), known=KnownLines.load(folder), rows=rows)
-
-    @property
-    def characters(self) -> Collection[str]:
-        """The characters that it knows."""
-        return self._lexicon.characters.keys()
+        return cls(
+            model,
+            load_tokenizer(folder),
+            known=KnownLines.load(folder),
+            judge=judge,
+            judge_weight=judge_weight,
+            rows=rows,
+            int8=dtype == INT8,
+        )
 
     def write(self, request: PoemRequest) -> list[Poem]:
-        """The n best of the candidates, best first.
+        """The n best of the candidates, best first; fewer where candidates are alike.
 
         Raises PoemError for a wish that no poem can meet, UnknownNameError for unknown names.
         """
@@ -121,13 +110,27 @@ class Poet:
         """The same for many wishes at once. A poem does not depend on what else is written."""
         planners = [Planner(request, self.characters) for request in requests]
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for place, request in enumerate(requests):
-            groups[_alike(request)].append(place)
+        for place, planner in enumerate(planners):
+            groups[self._alike(planner)].append(place)
         found: dict[int, list[Poem]] = {}
         batches = [batch for group in groups.values() for batch in _batches(group, requests, self.rows)]
         for batch in tqdm(batches, desc="writing", unit="batch", disable=None if len(batches) > 3 else True):
             found |= zip(batch, self._written([planners[place] for place in batch]), strict=True)
         return [found[place] for place in range(len(requests))]
+
+    def _alike(self, planner: Planner) -> tuple[Any, ...]:
+        """What has to be equal for wishes to be met in one batch: the sampling; lengths, if positions are counted."""
+        wish, limit = planner.request, position_limit(self.model)
+        sampling = wish.temperature, wish.top_k, wish.top_p, wish.repetition
+        if limit is None:
+            return sampling
+        prompt = len(planner.prompt)
+        if prompt + planner.tokens > limit:
+            raise PoemError(
+                f"{planner.form.name} of {len(planner.form.lengths)} lines takes {prompt + planner.tokens} tokens with "
+                f"its title, and the model has positions for {limit}: wish for fewer lines, or a shorter title"
+            )
+        return *sampling, prompt, planner.tokens
 
     def _written(self, planners: Sequence[Planner]) -> list[list[Poem]]:
         """Poems of wishes that are sampled alike."""
@@ -137,7 +140,7 @@ class Poet:
             for planner in planners
             for number in range(_candidates(planner.request))
         ]
-        prompts = [self._prompt(draft) for draft in drafts]
+        prompts = [[self._lexicon.ids[token] for token in draft.planner.prompt] for draft in drafts]
         width, steps = max(map(len, prompts)), max(len(draft.plan.slots) for draft in drafts)
         made = generate(
             self.model,
@@ -157,44 +160,51 @@ class Poet:
             constraints=[PlanConstraint([(draft.plan, draft.planner.book) for draft in drafts], self._lexicon)],
             processors=[FewRepetitions(wish.repetition, self._lexicon)] if wish.repetition else [],
         )
-        poems = iter([self._poem(draft, made, row) for row, draft in enumerate(drafts)])
-        return [_best(planner.request, list(islice(poems, _candidates(planner.request)))) for planner in planners]
+        poems = iter(self._judged([self._poem(draft, made, row) for row, draft in enumerate(drafts)]))
+        wishes = [planner.request for planner in planners]
+        return [
+            best(list(islice(poems, _candidates(wish))), wish.n, may_copy=wish.may_copy, judge_weight=self.judge_weight)
+            for wish in wishes
+        ]
 
     def _rows(self, rows: Iterable[list[int]]) -> Tensor:
         return torch.tensor(list(rows), device=self.model.device)
 
-    def _prompt(self, draft: _Draft) -> list[int]:
-        title = to_simplified(draft.planner.request.title)
-        known = "".join(one for one in title if one in self._lexicon.characters)
-        return [self._lexicon.ids[token] for token in prompt_tokens(draft.plan.token, known)]
+    def _judged(self, poems: Sequence[Poem]) -> Sequence[Poem]:
+        if self.judge is None:
+            return poems
+        verdicts = self.judge(["".join(mark(poem.report.lines)) for poem in poems])
+        return [replace(poem, judged=verdict) for poem, verdict in zip(poems, verdicts, strict=True)]
 
     def _poem(self, draft: _Draft, made: Sequences, row: int) -> Poem:
-        request, plan = draft.planner.request, draft.plan
+        request, plan, planner = draft.planner.request, draft.plan, draft.planner
         tokens = self.tokenizer.convert_ids_to_tokens(made.text_ids(row))
-        lines, chosen = [""] * len(plan.form.lengths), [False] * len(plan.form.lengths)
-        for slot, token in zip(plan.slots, tokens, strict=True):
-            if slot.wish.mark is None:
-                lines[slot.line] += token
-                chosen[slot.line] |= slot.given is None
+        written = [(slot, token) for slot, token in zip(plan.slots, tokens, strict=True) if slot.wish.mark is None]
+        lines = [
+            "".join(token for slot, token in written if slot.line == line) for line in range(len(plan.form.lengths))
+        ]
+        shown = [planner.shown(line, number) for number, line in enumerate(lines)]
+        chosen = {slot.line for slot, _ in written if slot.given is None}
         free = [place for place, slot in enumerate(plan.slots) if slot.given is None]
-        report = check(
-            lines,
-            plan.form,
-            book=draft.planner.book,
-            order=plan.order.name,
-            strict=request.strict,
-            judged="all" if request.strict else "pivots",
-            licences=request.licences,
-        )
-        own = [line for line, is_own in zip(lines, chosen, strict=True) if is_own]
         return Poem(
-            lines=tuple(map(to_traditional, lines) if request.script == "traditional" else lines),
+            lines=tuple(shown),
             form=plan.form.name,
             title=request.title,
             score=float(made.scores[row, free].mean()),
-            report=report,
-            copied=tuple(line for line in own if self.known is not None and line in self.known),
-            given=tuple((line + 1, column + 1) for line, column in sorted(draft.planner.given)),
+            report=check(
+                lines,
+                plan.form,
+                book=planner.book,
+                order=plan.order.name,
+                strict=request.strict,
+                judged="all" if request.strict else "pivots",
+                licences=request.licences,
+            ),
+            copied=tuple(
+                shown[line] for line in sorted(chosen) if self.known is not None and lines[line] in self.known
+            ),
+            given=tuple((line + 1, column + 1) for line, column in sorted(planner.given)),
+            notes=planner.notes,
         )
 
 
@@ -214,17 +224,6 @@ class _Draft:
     def numbers(self) -> list[int]:
         """Of the wishes for all tokens."""
         return [slot.wish.number for slot in self.plan.slots]
-
-
-def _best(request: PoemRequest, poems: Sequence[Poem]) -> list[Poem]:
-    ranked = sorted(poems, key=lambda poem: (bool(poem.copied) and not request.may_copy, -poem.score))
-    first = {poem.lines: poem for poem in reversed(ranked)}  # of equal poems the best
-    return [poem for poem in ranked if first[poem.lines] is poem][: request.n]
-
-
-def _alike(request: PoemRequest) -> tuple[Any, ...]:
-    """What has to be equal for wishes to be sampled in one batch."""
-    return request.temperature, request.top_k, request.top_p, request.repetition
 
 
 def _batches(places: Sequence[int], requests: Sequence[PoemRequest], rows: int) -> Iterator[list[int]]:

@@ -7,6 +7,7 @@ from plm.poetry.checking import check
 from plm.poetry.form_tables import FORMS, find_form, form_from_dict, form_of
 from plm.poetry.forms import Form, Order
 from plm.poetry.report import Report
+from plm.poetry.request import PoemRequest
 from plm.poetry.rhyme_books import Reading, RhymeBook
 from plm.poetry.script import to_simplified, to_traditional
 
@@ -14,6 +15,7 @@ __all__ = [
     "FORMS",
     "Form",
     "Order",
+    "PoemRequest",
     "Reading",
     "Report",
     "RhymeBook",

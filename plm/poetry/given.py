@@ -27,7 +27,7 @@ Place = tuple[int, int]
 class Given:
     """What is settled before anything is written.
 
-    characters: as the poet writes them, simplified. typed: those that the wish has otherwise, as it has them.
+    characters: as the poet writes them, see `familiar`. typed: those that the wish has otherwise, as it has them.
     """
 
     form: Form
@@ -57,10 +57,17 @@ def read_given(request: PoemRequest, vocabulary: Collection[str]) -> Given:
 
 
 def familiar(text: str, vocabulary: Collection[str]) -> str:
-    """`text` in simplified characters. What may be simplified already stays, if the poet knows it: 乾坤, not 干坤."""
-    return "".join(
-        one if one in vocabulary and one in counterparts(one, "simplified") else to_simplified(one) for one in text
-    )
+    """`text` in simplified characters, as far as the poet knows them.
+
+    What may be simplified already stays, if the poet knows it (乾坤, not 干坤), as does what it knows in no other way.
+    """
+
+    def one_of(one: str) -> str:
+        simplified = to_simplified(one)
+        is_own = one in counterparts(one, "simplified") or simplified not in vocabulary
+        return one if is_own and one in vocabulary else simplified
+
+    return "".join(map(one_of, text))
 
 
 def free_form(*, lines: int, length: int) -> Form:

@@ -20,7 +20,7 @@ from plm.poetry.given import familiar, read_given, read_lines
 from plm.poetry.prompt import FORM_TOKENS, FREE, SEP, Wish, prompt_tokens
 from plm.poetry.request import PoemRequest
 from plm.poetry.rhyme_books import RhymeBook
-from plm.poetry.script import to_simplified
+from plm.poetry.script import to_simplified, to_traditional
 from plm.poetry.tones import Tone, Want, fits, wants
 
 # How much likelier an order is for each given character that fits it (e to this power).
@@ -96,6 +96,12 @@ class Planner:
         rhyme = draw.choices(names, [rhymes[name] for name in names])[0]
         return self._filled(self._licensed(order, draw), rhyme)
 
+    def shown(self, line: str, number: int) -> str:
+        """Line `number`, from 0, in the script that was asked for; what is given in it as it was given."""
+        if self.request.script == "simplified":
+            return line
+        return "".join(self.typed.get((number, place), to_traditional(one)) for place, one in enumerate(line))
+
     def _open_choices(self) -> list[tuple[Order, dict[str, float], float]]:
         """Orders, each with the rhymes that are open to it, and its weight."""
         orders = [self.form.order(self.request.order)] if self.request.order else list(self.form.orders)
@@ -125,7 +131,9 @@ class Planner:
         enough = {one for one in classes if sizes[one] >= needed}
         if not enough:
             named = ", ".join(sorted(classes)) if ends or self.request.rhyme else "any one class"
-            raise PoemError(f"rhyme: {needed} lines rhyme, and the poet knows fewer characters of {named}: take another")
+            raise PoemError(
+                f"rhyme: {needed} lines rhyme, and the poet knows fewer characters of {named}: take another"
+            )
         many = {one for one in enough if sizes[one] >= _PER_RHYME * needed}
         # Nobody has counted how often people take the oblique ones: as often as they have characters.
         shares = self.book.level_classes if tone == "level" else sizes
@@ -194,7 +202,9 @@ def _shared(ends: Mapping[int, str], book: RhymeBook, tone: Tone) -> set[str]:
             raise PoemError(f"line {line} ends in {word}, which is no {tone} rhyme, as is wanted there")
         if found is not None and not found & own:
             others = "".join(other for number, other in ends.items() if number < line)
-            raise PoemError(f"line {line} ends in {word} ({', '.join(sorted(own))}), which does not rhyme with {others}")
+            raise PoemError(
+                f"line {line} ends in {word} ({', '.join(sorted(own))}), which does not rhyme with {others}"
+            )
         found = set(own) if found is None else found & own
     assert found is not None, "asked for words that are given"
     return found

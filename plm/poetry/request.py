@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,11 +72,11 @@ class PoemRequest:
         self._check_mode()
 
     def _check_draws(self) -> None:
-        if not 0.0 < self.temperature < math.inf:
+        if self.temperature <= 0.0:
             raise PoemError(f"temperature: {self.temperature} must be above 0; the lower, the likelier the characters")
         if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
             raise PoemError(f"top_p: {self.top_p} must be above 0 and at most 1, which leaves nothing out")
-        if not 0.0 <= self.repetition < math.inf:
+        if self.repetition < 0.0:
             raise PoemError(f"repetition: {self.repetition} must be 0 (no matter) or more")
 
     def _check_mode(self) -> None:

@@ -12,6 +12,8 @@ import plm
 from plm.config import write_json
 from plm.data.division import is_held_out
 from plm.errors import ConfigError, DataError
+from plm.generation import Poet
+from plm.poetry import PoemRequest
 from plm.poetry.prompt import TYPES
 from plm.runs import RunConfig, TaskData, train
 from plm.runs.preparation import Prepared, starting_point
@@ -72,6 +74,20 @@ def test_weights_follow_from_the_seed(poems: str, tmp_path: Path) -> None:
     run = config(architecture(tmp_path, "nezha"), poems, tmp_path)
     one, other = (start(run)[0].state_dict() for _ in range(2))
     assert all(one[name].equal(other[name]) for name in one)
+
+
+def test_what_was_learned_stands_beside_the_poet_that_learned_it(poems: str, tmp_path: Path) -> None:
+    run = config(architecture(tmp_path, "nezha"), poems, tmp_path, max_steps=1)
+    train(run)
+    poet = Poet.from_pretrained(tmp_path / "out")
+    splits = Prepared.read(run.task).splits if run.task else {}
+    train_, dev = ({line for poem in splits[name].examples for line in poem.lines} for name in ("train", "dev"))
+    assert poet.known is not None
+    assert len(poet.known) == len(train_)
+    assert all(line in poet.known for line in train_)
+    assert not any(line in poet.known for line in dev - train_)
+    (poem,) = poet.write(PoemRequest(mode="acrostic", text="山月", line_length=3, candidates=2))
+    assert [line[0] for line in poem.lines] == ["山", "月"]
 
 
 def test_a_checkpoint_keeps_the_rows_of_its_characters_and_segments(poems: str, tmp_path: Path) -> None:
