@@ -9,7 +9,7 @@ import sys
 import benchmarks
 
 # What measurements share.
-_HELPERS = ("__main__", "measure", "recipes", "sides")
+_HELPERS = ("__main__", "load", "measure", "recipes", "sides")
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in _HELPERS)
 

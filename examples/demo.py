@@ -1,4 +1,5 @@
-"""The main job from end to end, on a CPU, without network: fine-tune, evaluate, save, reload, predict, convert.
+"""The main job from end to end, on a CPU, without network: fine-tune, evaluate, save, reload, predict, convert;
+and three poems at the end.
 
     python examples/demo.py [--output demo-output]
 
@@ -22,7 +23,9 @@ from matplotlib import pyplot
 import plm
 from plm.checkpoints.conversion import convert
 from plm.data import Columns, Example, read_examples
+from plm.generation import Poet
 from plm.metrics import NaiveBayes, confusion_matrix, majority
+from plm.poetry import PoemRequest
 from plm.runs import RunConfig, TaskData, train
 from plm.tasks import Classification
 from plm.training import Record, Run, TrainingReport
@@ -34,6 +37,12 @@ SENTENCES = [
     "will it rain in Lisbon on Sunday?",
     "book a table for four near the station tonight",
     "I give this novel four stars out of five",
+]
+
+WISHES = [
+    PoemRequest(form="七绝", seed=7),
+    PoemRequest(mode="acrostic", text="人工智能", form="七绝", seed=7),
+    PoemRequest(mode="continue", text="床前明月光", form="五绝", seed=7),
 ]
 
 
@@ -85,6 +94,10 @@ def main() -> None:
     print(
         "\n".join(convert(output / "model", output / "tf1", layout="google-tf1", verify=True, overwrite=True).lines())
     )
+
+    say("5. Let plm/poet write: at random, an acrostic, and on from a line of Li Bai")
+    for poem in (poems[0] for poems in Poet.from_pretrained("plm/poet").write_all(WISHES)):
+        print(f"{poem.text}\n{poem.form}, rhyme {poem.report.rhyme_class}, {'in' if poem.report.ok else 'not in'} form\n")
 
     truth = [str(example.label) for example in dev]
     predicted = [answer["label"] for answer in classify([example.text for example in dev])]

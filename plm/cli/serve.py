@@ -21,6 +21,7 @@ _USUAL = Limits()
         "plm serve reviews=runs/reviews ner=runs/conll2003 --port 9000",
         f"{TOKEN_VARIABLE}=secret plm serve runs/reviews --host 0.0.0.0",
         "plm serve runs/poet --timeout 120 --new-tokens 4096",
+        "plm serve runs/reviews --engine ray --replicas 1:4",
     )
 )
 @click.argument("models", nargs=-1, required=True, metavar="[NAME=]FOLDER...")
@@ -37,6 +38,11 @@ _USUAL = Limits()
 @click.option("--new-tokens", type=int, default=_USUAL.new_tokens, show_default=True, help="Tokens a request may make.")
 @click.option("--batch-tokens", type=int, default=_USUAL.batch_tokens, show_default=True, help="Tokens of a batch.")
 @click.option("--batch-wait", type=float, default=_USUAL.batch_wait, show_default=True, help="Seconds to wait for one.")
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="ray: Ray Serve."
+)
+@click.option("--replicas", metavar="N|MIN:MAX", help="Processes of Ray Serve; MIN:MAX follows the load. [1]")
+@click.option("--replica-cpus", type=float, help="Of each of them. [1]")
 def command(
     models: tuple[str, ...],
     host: str,
@@ -52,17 +58,23 @@ def command(
     new_tokens: int,
     batch_tokens: int,
     batch_wait: float,
+    engine: str,
+    replicas: str | None,
+    replica_cpus: float | None,
 ) -> None:
     """Answer requests over HTTP with one or several models.
 
     A model is a folder or a name on the Hugging Face hub; it is asked by NAME, or else by the folder's own name.
     Requests must carry the token, if there is one, in the header `Authorization: Bearer`.
     SIGTERM ends the service when all is answered; SIGHUP reads the models again.
+    With --engine ray the service runs on a Ray cluster: that of RAY_ADDRESS, or a new one on this machine.
     """
     # The optional packages are asked for here, before a model is loaded.
     from plm.serving.app import create_app
-    from plm.serving.server import LOOPBACK_HOSTS, is_loopback, run
+    from plm.serving.server import LOOPBACK_HOSTS, bound_kernels, is_loopback, run
 
+    if engine != "ray" and (replicas is not None or replica_cpus is not None):
+        raise ConfigError("--replicas and --replica-cpus are of Ray Serve: say --engine ray, too")
     limits = Limits(
         timeout=timeout,
         queue=queue,
@@ -80,14 +92,28 @@ def command(
         )
     hosts = (*LOOPBACK_HOSTS, host) if is_loopback(host) else None
     named = named_models(models)
+
+    def on_start(url: str) -> None:
+        click.echo(f"{', '.join(named)} at {url}", err=True)
+
+    if engine == "ray":
+        from plm.serving import ray_engine
+
+        ray_engine.run(
+            named,
+            replicas=ray_engine.Replicas.parse(replicas or "1", cpus=1.0 if replica_cpus is None else replica_cpus),
+            host=host,
+            port=port,
+            limits=limits,
+            token=token,
+            hosts=hosts,
+            dtype=dtype,
+            on_start=on_start,
+        )
+        return
+    bound_kernels()
     app = create_app(named, limits=limits, token=token, hosts=hosts, dtype=dtype)
-    run(
-        app,
-        host=host,
-        port=port,
-        grace=limits.timeout,
-        on_start=lambda url: click.echo(f"{', '.join(named)} at {url}", err=True),
-    )
+    run(app, host=host, port=port, grace=limits.timeout, on_start=on_start)
 
 
 def named_models(models: tuple[str, ...]) -> dict[str, str]:

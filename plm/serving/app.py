@@ -44,6 +44,7 @@ def create_app(
     token: str | None = None,
     hosts: Collection[str] | None = None,
     dtype: str = "float32",
+    can_reload: bool = True,
 ) -> fastapi.FastAPI:
     """A service for these models. They are loaded when the server starts it; /ready tells when they are.
 
@@ -51,6 +52,7 @@ def create_app(
     token: that requests below /v1 and to /metrics must carry; None = none. Without token nobody can ask for a reload.
     hosts: names that requests may be addressed to; None = any.
     dtype: "float32", "bfloat16" or "float16", for folders.
+    can_reload: False = there is no /v1/reload, even with a token.
     The application keeps its models in `app.state.shelf`. Raises ConfigError when there is nothing to serve.
     """
     limits = limits or Limits()
@@ -74,7 +76,7 @@ def create_app(
     app.state.failure = None
     install(app)
     _add_endpoints(app, Endpoints(app.state.shelf, limits))
-    _add_watching(app, metrics, can_reload=token is not None)
+    _add_watching(app, metrics, can_reload=can_reload and token is not None)
     add_page(app)
     app.add_middleware(Gate, limits=limits, token=token, hosts=hosts)
     app.add_middleware(Measured, metrics=metrics, paths=[getattr(route, "path", "") for route in app.routes])

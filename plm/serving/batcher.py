@@ -1,13 +1,15 @@
 """Texts of many requests, computed together: a queue that a thread empties in batches of about equal cost.
 
 The event loop owns the queue, one thread owns the model. A batch is due when its tokens reach the budget, or when its
-oldest text has waited long enough; while the thread is busy the next one gathers by itself.
+oldest text has waited long enough; while the thread is busy the next one gathers by itself. Where the last batch was of
+one request alone nobody else is expected, and nothing waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -19,6 +21,13 @@ from plm.serving.errors import ServiceError
 
 # From several values to as many results; runs in the thread of the model.
 Work = Callable[[list[Any]], list[Any]]
+
+# Of each thread: the entries that it computes.
+_computing = threading.local()
+
+
+class NobodyWaits(Exception):
+    """All that a thread computes was given up."""
 
 
 class Watch(Protocol):
@@ -49,7 +58,7 @@ class Batcher:
     """The queue of one model.
 
     name: of the model. tokens: of a batch, about; a longer text is a batch of its own. wait: seconds that a text waits
-    for others at most while the thread is free. room: texts that may wait.
+    for others at most while the thread is free and others are expected. room: texts that may wait.
     Made and used inside a running event loop.
     """
 
@@ -58,6 +67,7 @@ class Batcher:
         self._waiting: deque[_Entry] = deque()
         self._arrived = asyncio.Event()
         self._speed = 0.0  # tokens a second, of the last batches
+        self._has_company = False  # the last batch was of several requests
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"plm-{name}")
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
@@ -127,12 +137,14 @@ class Batcher:
         """The next batch, once it is due."""
         while True:
             batch, is_full = self._first()
-            left = batch[0].arrived + self._wait - time.monotonic() if batch else None
+            wait = self._wait if self._has_company else 0.0
+            left = batch[0].arrived + wait - time.monotonic() if batch else None
             if batch and (is_full or (left is not None and left <= 0)):
                 for _ in range(len(self._waiting)):  # one turn of the queue, which keeps its order
                     entry = self._waiting.popleft()
                     if entry not in batch:
                         self._waiting.append(entry)
+                self._has_company = len({entry.arrived for entry in batch}) > 1
                 self._watch.queued(len(self._waiting))
                 return batch
             self._arrived.clear()
@@ -156,9 +168,17 @@ class Batcher:
         return batch, total >= self._tokens
 
 
+def stop_where_nobody_waits(*_: object) -> None:
+    """Raise NobodyWaits if all that this thread computes was cancelled; a model's hook calls it before every pass."""
+    batch: Sequence[_Entry] = getattr(_computing, "batch", ())
+    if batch and all(entry.future.cancelled() for entry in batch):
+        raise NobodyWaits
+
+
 def _compute(batch: Sequence[_Entry]) -> list[Any]:
     """A result or an exception for each entry. When a batch fails its values are tried alone: one may be at fault."""
     values = [entry.value for entry in batch]
+    _computing.batch = batch
     try:
         return batch[0].work(values)
     except Exception as error:

@@ -42,7 +42,7 @@ class Client:
         self._timeout, self._retries = timeout, retries
 
     def models(self) -> list[dict[str, Any]]:
-        """[{"name", "abilities", "family", "parameters", "max_tokens"}, ...]"""
+        """[{"name", "abilities", "family", "parameters", "max_tokens", "mask_token"}, ...]"""
         return list(self._get("/v1/models")["models"])
 
     def is_ready(self) -> bool:
@@ -54,10 +54,13 @@ class Client:
         return True
 
     def classify(
-        self, texts: Text | Sequence[Text], *, model: str | None = None, truncate: bool = False
+        self, texts: Text | Sequence[Text], *, model: str | None = None, truncate: bool = False, scores: bool = False
     ) -> list[dict[str, Any]]:
-        """A class for each text, or pair of texts as a tuple; truncate: True = cut those that are too long."""
-        return self._answers("classify", _passages(texts), model, {"truncate": truncate})
+        """A class for each text, or pair of texts as a tuple.
+
+        truncate: True = cut those that are too long. scores: True = tell the probabilities of all classes, too.
+        """
+        return self._answers("classify", _passages(texts), model, {"truncate": truncate, "scores": scores})
 
     def embed(
         self, texts: Text | Sequence[Text], *, model: str | None = None, truncate: bool = False, normalize: bool = False

@@ -25,7 +25,7 @@ from plm.serving.schemas import (
     PoemRequest,
     TagRequest,
 )
-from plm.serving.served import Answered, ServedModel, Shelf
+from plm.serving.served import Answered, ServedModel, Shelf, characters
 
 if TYPE_CHECKING:
     import fastapi
@@ -47,6 +47,10 @@ def _as_it_is(answer: Any) -> Any:
     return answer
 
 
+def _without_scores(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != "scores"}
+
+
 class Endpoints:
     """The handlers of one service."""
 
@@ -60,8 +64,18 @@ class Endpoints:
         return fastapi.responses.JSONResponse({"models": [model.card() for model in self._shelf.models()]})
 
     async def classify(self, asked: ClassifyRequest, request: fastapi.Request) -> Any:
-        """A class and its probability for each text or pair: {"label", "score"}; {"labels"} where several may apply."""
-        return await self._ask(request, "classify", asked.model, _passages(asked.inputs), truncate=asked.truncate)
+        """A class and its probability for each text or pair: {"label", "score"}; {"labels"} where several may apply.
+
+        With "scores": true also {"scores": {label: probability}} of all classes, the likeliest first.
+        """
+        return await self._ask(
+            request,
+            "classify",
+            asked.model,
+            _passages(asked.inputs),
+            truncate=asked.truncate,
+            tell=_as_it_is if asked.scores else _without_scores,
+        )
 
     async def embed(self, asked: EmbedRequest, request: fastapi.Request) -> Any:
         """A vector for each text or pair: the mean of its last hidden states."""
@@ -183,7 +197,7 @@ class Endpoints:
         if len(values) > self._limits.inputs:
             raise ServiceError("invalid_request", f"inputs: {len(values)} are more than {self._limits.inputs} at once")
         for place, value in enumerate(values):
-            size = len(value) if isinstance(value, str) else sum(len(part) + 1 for part in value)
+            size = characters(value)
             if size > self._limits.text_characters:
                 raise ServiceError(
                     "invalid_request",

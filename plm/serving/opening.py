@@ -17,12 +17,12 @@ from plm.checkpoints.store import open_checkpoint
 from plm.errors import CheckpointError, ConfigError
 from plm.generation.poet import Poet
 from plm.heads.model import Model
-from plm.pipelines import pipeline
-from plm.pipelines.source import checked_length
+from plm.pipelines.source import TASKS, PipelineTask, Source, checked_length
 from plm.poetry.known_lines import KnownLines
 from plm.poetry.prompt import FORM_TOKENS
-from plm.serving.batcher import Work
+from plm.serving.batcher import Work, stop_where_nobody_waits
 from plm.serving.fill_mask import FillMask
+from plm.serving.scores import classification
 from plm.serving.writers import ModelPoet, ModelWriter, PoemWriter, TextWriter
 from plm.tasks import AnyTask, Classification, Gpt1Classification, QuestionAnswering, Tagging
 from plm.tasks.saving import SavedTask, load_tasks
@@ -50,12 +50,13 @@ class Opened:
     """A loaded model.
 
     doors: by ability, "classify", "tag", "answer", "embed" and "fill-mask". writer, poet: who answers "generate" and
-    "poem"; None = nobody. max_tokens: of a text; None = no limit.
+    "poem"; None = nobody. max_tokens: of a text; None = no limit. mask_token: of "fill-mask", if it answers that.
     """
 
     family: str = ""
     parameters: int = 0
     max_tokens: int | None = None
+    mask_token: str | None = None
     doors: Mapping[str, Door]
     writer: TextWriter | None = None
     poet: PoemWriter | None = None
@@ -67,12 +68,12 @@ class Opened:
         return (*self.doors, *(name for name, writer in writers.items() if writer is not None))
 
 
-# Ability -> the pipeline that answers it.
-PIPELINES: Mapping[str, str] = {
-    "classify": "text-classification",
-    "tag": "token-classification",
-    "answer": "question-answering",
-    "embed": "sentence-embedding",
+# Ability -> how it is answered: a row of the pipelines' TASKS.
+ROWS: Mapping[str, PipelineTask] = {
+    "classify": classification(),
+    "tag": TASKS.get("token-classification"),
+    "answer": TASKS.get("question-answering"),
+    "embed": TASKS.get("sentence-embedding"),
 }
 
 # Kind of a stored head -> what it lets a model do, for folders that do not say what they were trained for.
@@ -97,6 +98,7 @@ def open_folder(folder: str | Path, *, dtype: str = "float32", batch_tokens: int
     """
     place = resolve(folder)
     model = _load(place, dtype)
+    model.backbone.register_forward_pre_hook(stop_where_nobody_waits)
     tokenizer, counting = (AutoTokenizer.from_pretrained(place) for _ in range(2))  # of two threads, one each
     open_pipeline = functools.partial(_door, tokenizer=tokenizer, counting=counting, batch_tokens=batch_tokens)
     doors: dict[str, Door] = {}
@@ -122,6 +124,7 @@ def open_folder(folder: str | Path, *, dtype: str = "float32", batch_tokens: int
         family=model.config.model_type,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         max_tokens=checked_length(None, model.config, tokenizer),
+        mask_token=tokenizer.mask_token if "fill-mask" in doors else None,
         doors=doors,
         writer=None if alone is None or is_poet else ModelWriter(alone, tokenizer, counting),
         poet=None if alone is None or not is_poet else open_poet(alone, tokenizer, place),
@@ -172,17 +175,20 @@ def _asked(place: Path, model: Model) -> list[tuple[str, str, SavedTask | None]]
 def _door(
     ability: str, model: Model, *, saved: SavedTask | None, tokenizer: Tokenizer, counting: Tokenizer, batch_tokens: int
 ) -> Door:
-    """A pipeline as plm.pipeline opens it for the folder."""
+    """The pipeline that plm.pipeline opens for the folder."""
     is_classifier = saved is None or isinstance(saved.task, Classification)
     positions = checked_length(None, model.config, tokenizer)
-    ask: Any = pipeline(
-        PIPELINES[ability],
-        model,
+    source = Source(
+        task=ability,
+        model=model,
         tokenizer=tokenizer,
+        backend="torch",
+        dtype="float32",  # as the model is, which is loaded
         settings=None if is_classifier or saved is None else saved.task,
         max_length=None if is_classifier or saved is None else min(saved.max_length, positions or saved.max_length),
         tokens_per_batch=batch_tokens,
     )
+    ask: Any = ROWS[ability].open(source)
     work, count = (_each_kind(ask), count_passages) if ability in ("classify", "embed") else (ask, count_texts)
     return Door(
         work=work,

@@ -89,14 +89,20 @@ TextOrWords = Annotated[
 ]
 
 
-class ClassifyRequest(Request):
-    """Texts, or pairs of texts, to their classes."""
+class PassagesRequest(Request):
+    """Texts, or pairs of texts."""
 
     inputs: Passages = pydantic.Field(examples=[["a good day", {"text": "a premise", "pair": "a hypothesis"}]])
     truncate: bool = pydantic.Field(default=False, description="Cut texts that are too long; else they are errors.")
 
 
-class EmbedRequest(ClassifyRequest):
+class ClassifyRequest(PassagesRequest):
+    """Texts, or pairs of texts, to their classes."""
+
+    scores: bool = pydantic.Field(default=False, description="Tell the probability of every class, too.")
+
+
+class EmbedRequest(PassagesRequest):
     """Texts to vectors: the mean of the last hidden states."""
 
     normalize: bool = pydantic.Field(default=False, description="Scale vectors to length 1.")
@@ -207,13 +213,17 @@ class Poems(_Strict):
 
 
 class ModelCard(_Strict):
-    """A served model. abilities: endpoints below /v1 that it answers. max_tokens: of a text; null = no limit."""
+    """A served model. abilities: endpoints below /v1 that it answers. max_tokens: of a text; null = no limit.
+
+    mask_token: what stands for a hole in texts for fill-mask; null = it fills in none.
+    """
 
     name: str
     abilities: list[str]
     family: str
     parameters: int
     max_tokens: int | None
+    mask_token: str | None
 
 
 class Models(_Strict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from plm.serving import Client  # noqa: E402
 from plm.serving.app import create_app  # noqa: E402
 from plm.serving.limits import Limits  # noqa: E402
 from plm.serving.opening import Door, Opened  # noqa: E402
+from plm.serving.server import listen  # noqa: E402
 
 _LONGEST_WAIT = 30.0
 
@@ -50,7 +50,7 @@ def serving(
     """A service whose models are loaded; it is stopped at the end."""
     app = create_app(models, limits=limits, token=token, hosts=hosts)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on", ws="none"))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen("127.0.0.1", 0) as listening:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
 

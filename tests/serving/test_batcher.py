@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plm.errors import DataError
-from plm.serving.batcher import Batcher
+from plm.serving.batcher import Batcher, stop_where_nobody_waits
 from plm.serving.errors import ServiceError
 
 
@@ -182,5 +182,47 @@ def test_what_is_cancelled_leaves_the_queue_and_makes_room() -> None:
             slow.gate.set()
             assert await asyncio.gather(first, later) == [["A"], ["D", "E"]]
             assert slow.batches == [["a"], ["d", "e"]]
+
+    run(test)
+
+
+def test_nobody_waits_for_company_after_a_batch_of_one_request() -> None:
+    async def test() -> None:
+        async with batching(wait=5.0) as (submit, slow, _note):
+            slow.gate.set()
+            for text in ("a", "b", "cd"):
+                await asyncio.wait_for(submit(text), 2)
+            await asyncio.wait_for(submit("e", "f"), 2)
+            await asyncio.gather(submit("g"), submit("h"))
+            waiting = submit("i")
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            assert await asyncio.wait_for(asyncio.gather(waiting, submit("1234567890")), 2) == [["I"], ["1234567890"]]
+
+    run(test)
+
+
+def test_work_that_nobody_waits_for_any_more_stops_at_its_next_step() -> None:
+    steps: list[int] = []
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def work(values: list[str]) -> list[str]:
+        for step in range(100):
+            stop_where_nobody_waits()
+            steps.append(step)
+            begun.set()
+            assert goes_on.wait(10)
+        return values
+
+    async def test() -> None:
+        batcher = Batcher("m", tokens=10, wait=0.0, room=8, watch=Note())
+        asked = [asyncio.ensure_future(batcher.submit([text], tokens=[1], work=work, group="steps")) for text in "ab"]
+        await asyncio.to_thread(begun.wait, 10)
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        goes_on.set()
+        await batcher.close()
+        assert steps == [0]
 
     run(test)

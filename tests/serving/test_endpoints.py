@@ -59,6 +59,14 @@ def test_classes_are_those_of_the_pipeline(service: Running, folders: dict[str, 
     assert_same(service.client.classify(TEXTS[0]), classify(TEXTS[0]))
 
 
+def test_all_classes_are_told_where_it_is_asked_for(service: Running) -> None:
+    for answer in service.client.classify(TEXTS, scores=True):
+        assert next(iter(answer["scores"])) == answer["label"]
+        assert answer["scores"][answer["label"]] == answer["score"]
+        assert sum(answer["scores"].values()) == pytest.approx(1.0)
+        assert len(answer["scores"]) == 2
+
+
 def test_entities_and_tags_are_those_of_the_pipeline(service: Running, folders: dict[str, Path]) -> None:
     values = [*TEXTS, ["old", "red", "book"]]
     assert_same(service.client.tag(values), plm.pipeline("ner", folders["names"])(values))
@@ -114,6 +122,7 @@ def test_models_say_what_they_can_be_asked(service: Running) -> None:
     assert cards["words"]["family"] == "nezha"
     assert cards["reviews"]["max_tokens"] == 40
     assert cards["words"]["max_tokens"] is None
+    assert [cards[name]["mask_token"] for name in ("words", "stories")] == ["[MASK]", None]
 
 
 def test_a_model_that_is_not_named_must_be_the_only_one(service: Running) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -20,6 +21,7 @@ from plm.cli import main
 from plm.cli.serve import TOKEN_VARIABLE, named_models
 from plm.errors import ConfigError
 from plm.serving import Client
+from plm.serving.server import listen
 from tests.serving.running import until
 from tests.tiny_folders import tiny_folder
 
@@ -91,6 +93,19 @@ def test_what_would_be_open_to_everybody_is_not_started_by_mistake(tmp_path: Pat
 def test_models_that_cannot_be_loaded_end_the_process_with_the_reason(tmp_path: Path) -> None:
     assert f"{tmp_path}" in refused(str(tmp_path), "--port", "0")
     assert "timeout: expected seconds above 0" in refused(str(tmp_path), "--timeout", "0")
+
+
+def test_options_of_ray_serve_want_ray_serve() -> None:
+    assert "say --engine ray" in refused("model", "--replicas", "2")
+
+
+def test_connections_send_at_once() -> None:
+    with (
+        listen("127.0.0.1", 0) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_models_are_named_by_their_folders_or_as_said(tmp_path: Path) -> None:

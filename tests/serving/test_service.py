@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +162,14 @@ def test_a_stream_ends_when_its_time_is_over() -> None:
         with pytest.raises(ServiceError, match="the time is over"):
             list(pieces)
         letters.gate.set()
+
+
+def test_a_text_that_is_given_up_is_not_written_to_its_end(folders: dict[str, Path]) -> None:
+    limits = Limits(timeout=0.3, new_tokens=100_000)
+    with serving({"a": folders["stories"]}, limits=limits) as service:
+        with pytest.raises(ServiceError, match=r"no answer within 0\.3 seconds"):
+            service.client.generate("good", options={"max_new_tokens": 100_000, "overflow": "slide"})
+        until(lambda: sum(figures(service, "plm_busy_seconds_total").values()) > 0)  # the thread is free again
 
 
 def test_prompts_with_the_same_options_share_a_batch(pool: ThreadPoolExecutor) -> None:
