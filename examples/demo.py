@@ -97,7 +97,9 @@ def main() -> None:
 
     say("5. Let plm/poet write: at random, an acrostic, and on from a line of Li Bai")
     for poem in (poems[0] for poems in Poet.from_pretrained("plm/poet").write_all(WISHES)):
-        print(f"{poem.text}\n{poem.form}, rhyme {poem.report.rhyme_class}, {'in' if poem.report.ok else 'not in'} form\n")
+        print(
+            f"{poem.text}\n{poem.form}, rhyme {poem.report.rhyme_class}, {'in' if poem.report.ok else 'not in'} form\n"
+        )
 
     truth = [str(example.label) for example in dev]
     predicted = [answer["label"] for answer in classify([example.text for example in dev])]

@@ -24,8 +24,8 @@ _MOST = 64 * 2**20
 class KnownLines:
     """A set of lines, by their hashes.
 
-    Its file holds the hashes in order, each as the difference to the one before (four bytes, the lowest first), deflated
-    by zlib: less than three bytes a line.
+    Its file holds the hashes in order, each as the difference to the one before (four bytes, the lowest first),
+    deflated by zlib: less than three bytes a line.
     """
 
     def __init__(self, hashes: Iterable[int]) -> None:

@@ -31,7 +31,9 @@ def test_sizes_agree_with_those_in_the_name() -> None:
 
 def test_models_inside_the_package_come_first() -> None:
     shelf = resources.files("plm") / "assets"
-    folders = sorted(entry.name for entry in shelf.iterdir() if entry.is_dir()) if shelf.is_dir() else []
+    folders = (
+        sorted(entry.name for entry in shelf.iterdir() if (entry / "config.json").is_file()) if shelf.is_dir() else []
+    )
     models = known_models()
     assert [model.name for model in models if model.is_embedded] == [EMBEDDED + name for name in folders]
     assert all(model.is_embedded for model in models[: len(folders)])

@@ -33,14 +33,14 @@ def test_a_folder_without_the_file_says_nothing(tmp_path: Path) -> None:
 
 def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(KnownLines.of(LINES).to_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"known_lines.bin: the file is cut short"):
+    with pytest.raises(CheckpointError, match=r"known_lines\.bin: the file is cut short"):
         KnownLines.load(tmp_path)
 
 
 @pytest.mark.parametrize("raw", [b"nothing of ours", zlib.compress(b"seven b"), zlib.compress(bytes(2**27))])
 def test_a_file_that_is_damaged_or_blown_up_is_refused(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(raw)
-    with pytest.raises(CheckpointError, match="known_lines.bin"):
+    with pytest.raises(CheckpointError, match=r"known_lines\.bin"):
         KnownLines.load(tmp_path)
 
 
