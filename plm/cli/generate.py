@@ -10,6 +10,7 @@ import click
 
 from plm.cli.output import examples
 from plm.config import from_dict, write_text
+from plm.data.tables import read_lines
 from plm.errors import DataError
 from plm.generation import GenerationConfig, Generator
 from plm.generation.preparing import INT8
@@ -27,7 +28,7 @@ DTYPES = ("float32", "bfloat16", "float16", INT8)
 )
 @click.argument("model")
 @click.argument("prompts", nargs=-1)
-@click.option("--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="With a prompt a line.")
+@click.option("--file", type=click.Path(path_type=Path), help="With a prompt a line.")
 @click.option("--max-new-tokens", type=int, default=64, show_default=True, help="Tokens at most.")
 @click.option("--temperature", type=float, help="Draw tokens: below 1 the likely ones more, above 1 less.")
 @click.option("--top-k", type=int, help="Draw among the k likeliest tokens.")
@@ -92,7 +93,7 @@ def _prompts(given: tuple[str, ...], file: Path | None) -> list[str]:
     if file is not None and given:
         raise DataError("prompts come from the command line or from --file, not from both")
     if file is not None:
-        given = tuple(file.read_text(encoding="utf-8-sig").splitlines())
+        given = tuple(line for _, line in read_lines(file))
     elif not given and not sys.stdin.isatty():
         given = tuple(line.rstrip("\n") for line in sys.stdin)
     if not given:

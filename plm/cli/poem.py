@@ -14,6 +14,8 @@ from plm.generation.poem_judge import MaskedJudge
 from plm.generation.poet import EMBEDDED, Poet
 from plm.poetry.request import PoemRequest
 
+SCRIPTS = ("simplified", "traditional")
+
 
 @click.command(
     epilog=examples(
@@ -55,7 +57,7 @@ from plm.poetry.request import PoemRequest
 @click.option("--may-copy", is_flag=True, help="Do not put poems last that have a line of the training data.")
 @click.option("--judge", help="A masked model that helps to choose among the candidates: bert-base-chinese.")
 @click.option("--judge-weight", type=float, default=1.0, show_default=True, help="How much its word counts.")
-@click.option("--script", type=click.Choice(["simplified", "traditional"]), default="simplified", show_default=True)
+@click.option("--script", type=click.Choice(SCRIPTS), default=SCRIPTS[0], show_default=True, help="Of the poems.")
 @click.option("--report", is_flag=True, help="Show tones, rhyme and faults beneath each poem.")
 @click.option("--json", "as_json", is_flag=True, help="One object for each poem.")
 def command(

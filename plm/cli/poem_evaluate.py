@@ -25,9 +25,7 @@ from plm.poetry.cleaning import clean_poems
 )
 @click.argument("model", default=EMBEDDED)
 @click.option("--samples", type=click.IntRange(min=2), default=1000, show_default=True, help="Poems of each form.")
-@click.option(
-    "--poems", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Real ones, title:poem a line."
-)
+@click.option("--poems", type=click.Path(path_type=Path), help="Real ones, title:poem a line.")
 @click.option(
     "--held-out", type=click.FloatRange(0, 1), default=0.0, help="Share of them that MODEL did not learn from."
 )

@@ -35,7 +35,7 @@ def test_it_learns_to_fill_in_words_of_raw_text(
         texts(tmp_path / "train.txt", documents=60, seed=1),
         texts(tmp_path / "dev.txt", documents=30, seed=2),
         *("--tokenizer", tmp_path / "words", "--architecture", tmp_path / "tiny.json", "--output", tmp_path / "out"),
-        *("--max-length", "24", "--batch-size", "16", "--updates", "100", "--learning-rate", "1e-2"),
+        *("--max-length", "24", "--batch-size", "16", "--updates", "200", "--learning-rate", "1e-2"),
         *("--ask", "film film [MASK] film"),
     )
     printed = capsys.readouterr().out
