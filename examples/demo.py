@@ -42,7 +42,7 @@ SENTENCES = [
 WISHES = [
     PoemRequest(form="七绝", seed=7),
     PoemRequest(mode="acrostic", text="人工智能", form="七绝", seed=7),
-    PoemRequest(mode="continue", text="床前明月光", form="五绝", seed=7),
+    PoemRequest(mode="continue", text="白日依山尽", form="五绝", seed=7),
 ]
 
 
@@ -95,7 +95,7 @@ def main() -> None:
         "\n".join(convert(output / "model", output / "tf1", layout="google-tf1", verify=True, overwrite=True).lines())
     )
 
-    say("5. Let plm/poet write: at random, an acrostic, and on from a line of Li Bai")
+    say("5. Let plm/poet write: at random, an acrostic, and on from a line of Wang Zhihuan")
     for poem in (poems[0] for poems in Poet.from_pretrained("plm/poet").write_all(WISHES)):
         print(
             f"{poem.text}\n{poem.form}, rhyme {poem.report.rhyme_class}, {'in' if poem.report.ok else 'not in'} form\n"
