@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -50,17 +51,10 @@ def command(
     token_file: Path | None,
     without_token: bool,
     dtype: str,
-    timeout: float,
-    queue: int,
-    inputs: int,
-    body_bytes: int,
-    text_tokens: int,
-    new_tokens: int,
-    batch_tokens: int,
-    batch_wait: float,
     engine: str,
     replicas: str | None,
     replica_cpus: float | None,
+    **bounds: Any,
 ) -> None:
     """Answer requests over HTTP with one or several models.
 
@@ -75,16 +69,7 @@ def command(
 
     if engine != "ray" and (replicas is not None or replica_cpus is not None):
         raise ConfigError("--replicas and --replica-cpus are of Ray Serve: say --engine ray, too")
-    limits = Limits(
-        timeout=timeout,
-        queue=queue,
-        inputs=inputs,
-        body_bytes=body_bytes,
-        text_tokens=text_tokens,
-        new_tokens=new_tokens,
-        batch_tokens=batch_tokens,
-        batch_wait=batch_wait,
-    )
+    limits = Limits(**bounds)
     token = _token(token_file)
     if not is_loopback(host) and token is None and not without_token:
         raise ConfigError(

@@ -121,18 +121,18 @@ class _Search:
         # So many that there are enough to go on with, even if every beam could end with every stop token.
         wanted = (len(self._stops) + 1 + (self._stop is not None)) * self._beams
         best, places = totals.topk(min(wanted, totals.shape[1]), dim=1)
-        if not bool((best[:, 0] > -torch.inf).all()):
+        if any(is_open and best[number, 0] == -torch.inf for number, is_open in enumerate(self._open)):
             raise GenerationError(f"the constraints allow no token as number {self.new.shape[1]} of the new ones")
         rows = places // vocab + torch.arange(count, device=places.device)[:, None] * self._beams
         tokens = places % vocab
         new = torch.cat([self.new[rows], tokens[:, :, None]], dim=2)
         token_scores = torch.cat([self._scores[rows], scores[rows, tokens][:, :, None]], dim=2)
         ended = self._ended(rows, new) & (best > -torch.inf)
-        kept = torch.stack([self._follow(number, best[number], ended[number]) for number in range(count)])
+        kept = torch.stack([self._follow(one) for one in ended])
         for number in range(count):
             if self._open[number]:
                 self._finish(number, best[number], ended[number], new[number], token_scores[number], everything=is_last)
-        self._sums = best.gather(1, kept)
+        self._sums = best.gather(1, kept).masked_fill(ended.gather(1, kept), -torch.inf)
         chosen = (torch.arange(count, device=kept.device)[:, None], kept)
         self.new, self._scores = new[chosen].flatten(0, 1), token_scores[chosen].flatten(0, 1)
         self._close()
@@ -148,12 +148,10 @@ class _Search:
             ended = ended | self._stop(rows.flatten(), new.flatten(0, 1)).view_as(ended)
         return ended
 
-    def _follow(self, number: int, best: Tensor, ended: Tensor) -> Tensor:
-        """Places of the candidates that go on: the best that have not ended; where too few are left, any."""
-        going = (~ended).nonzero().flatten()[: self._beams]
-        if len(going) < self._beams:  # a vocabulary of few tokens
-            going = torch.cat([going, going.new_zeros(self._beams - len(going))])
-        return going
+    def _follow(self, ended: Tensor) -> Tensor:
+        """Places of the candidates that go on: the best that have not ended, then others, whose sums do not count."""
+        places = torch.cat([(~ended).nonzero().flatten(), ended.nonzero().flatten()])
+        return places[torch.arange(self._beams, device=places.device).clamp(max=len(places) - 1)]
 
     def _finish(
         self, number: int, best: Tensor, ended: Tensor, new: Tensor, scores: Tensor, *, everything: bool
@@ -167,6 +165,6 @@ class _Search:
     def _close(self) -> None:
         length = self.new.shape[1]
         for number, sums in enumerate(self._sums):
-            attainable = float(sums.max()) / length**self._config.length_penalty
-            if self._finished[number].beats(attainable):
+            best = float(sums.max())
+            if best == -torch.inf or self._finished[number].beats(best / length**self._config.length_penalty):
                 self._open[number] = False

@@ -79,7 +79,7 @@ def clean_poems(lines: Iterable[tuple[int, str]], *, longest: int = 64) -> Clean
         if not line.strip():
             continue
         title, body = divide(line)
-        reason = _fault(title, body, longest=longest) or ("repeated" if body in seen else None)
+        reason = _fault(body, longest=longest) or ("repeated" if body in seen else None)
         if reason:
             dropped[reason] += 1
         else:
@@ -110,7 +110,7 @@ def split_lines(body: str) -> list[str]:
     return [line for line in re.split(f"[{COMMA}{STOP}]", body) if line]
 
 
-def _fault(title: str, body: str, *, longest: int) -> str | None:
+def _fault(body: str, *, longest: int) -> str | None:
     """Why a poem is dropped, a name in DROPPED; None = it is not."""
     if not body:
         return "colon"

@@ -167,6 +167,16 @@ def test_constraints_that_allow_nothing_are_an_error(model: Model) -> None:
             generate(model, random_ids(2, 3), WAYS[way], constraints=[nothing])
 
 
+def test_beams_whose_texts_have_all_ended_are_not_followed(model: Model) -> None:
+    def stop(rows: Tensor, ids: Tensor) -> Tensor:
+        return torch.full((len(ids),), ids.shape[1] == 3)
+
+    config = GenerationConfig(max_new_tokens=9, num_beams=3, num_return_sequences=3)
+    found = generate(model, random_ids(2, 4), config, stop=stop)
+    assert found.lengths.tolist() == [3] * 6
+    assert found.endings == ("stop",) * 6
+
+
 def test_no_ngram_comes_twice(model: Model) -> None:
     prompt = torch.tensor([[4, 4, 4, 4]])
     found = generate(model, prompt, GenerationConfig(max_new_tokens=18, no_repeat_ngram_size=2))
