@@ -1,6 +1,7 @@
 # make test     everything CI checks: ruff, mypy, import-linter, pytest
 # make demo     a tour on the CPU          make bench     the measurements of benchmarks/
 # make test-browser   the page of plm serve in a real Chromium: the system's, or else one that is put into .venv
+# make docs     the pages of docs/ as a site in site/, with the reference made of the docstrings
 # make format   rewrite the sources in the house format
 # make clean    remove caches and build products; distclean removes the environment too
 #
@@ -14,7 +15,7 @@ PIP    := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint
 CORE   := $(VENV)/.core-installed
 DEV    := $(VENV)/.dev-installed
 
-.PHONY: test test-browser demo bench format clean distclean
+.PHONY: test test-browser demo bench docs format clean distclean
 
 # Tests use tiny tensors: more threads only wait for each other.
 test test-browser: export OMP_NUM_THREADS ?= 1
@@ -37,6 +38,12 @@ demo: $(CORE)
 
 bench: $(CORE)
 	$(RUN) -m benchmarks $(BENCH_ARGS)
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(CORE)
+	@$(PIP) --editable ".[docs]"
+	$(RUN) -m docs.tools.compatibility
+	$(RUN) -m mkdocs build --strict
 
 format: $(DEV)
 	$(RUN) -m ruff check --fix .
@@ -61,7 +68,7 @@ $(DEV): $(CORE)
 	@touch $@
 
 clean:
-	rm -rf build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 distclean: clean

@@ -21,8 +21,8 @@ from benchmarks.measure import emit, interleave, ratios
 from plm.auto.models import AutoModelForCausalLM
 from plm.blocks.int8 import int8_supported
 from plm.generation import GenerationConfig, generate
-from plm.generation.preparing import for_decoding
 from plm.heads.model import Model
+from plm.heads.preparing import for_decoding
 
 
 def reading_seconds(model: Model, *, dtype: torch.dtype) -> float:

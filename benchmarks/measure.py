@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+import plm
+
+# Whose versions matter to what is measured, where they are installed.
+PACKAGES = ("torch", "numpy", "tokenizers", "transformers", "onnxruntime")
 
 
 def interleave(variants: Mapping[str, Callable[[], object]], *, repetitions: int) -> dict[str, list[float]]:
@@ -56,7 +64,35 @@ def sentence_lengths(count: int, *, seed: int = 0) -> list[int]:
     return [int(n) for n in np.clip(drawn.round(), 3, 189)]
 
 
+def setting() -> dict[str, Any]:
+    """When, where and with what something is measured."""
+    versions = {"plm": plm.__version__}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    accelerator = {"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        **accelerator,
+        "versions": versions,
+    }
+
+
+def processor() -> str:
+    """What the processor calls itself; "" where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
 def emit(name: str, **values: Any) -> None:
     """Print one JSON line with the machine and the settings in it."""
-    setting = {"torch": torch.__version__, "threads": torch.get_num_threads(), "machine": platform.machine()}
-    print(json.dumps({"benchmark": name, **values, "setting": setting}), flush=True)
+    print(json.dumps({"benchmark": name, **values, "setting": setting()}), flush=True)

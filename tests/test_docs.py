@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+import shutil
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -21,26 +22,16 @@ from plm.runs import RunConfig, read_run
 from plm.tasks import TASKS
 from plm.training import TrainingConfig
 from plm.training.resume import MAY_CHANGE
+from tests.doc_pages import NOT_RUN, PAGES, REPLACED, blocks, prepare_folder, run_page
 from tests.golden_files import REPOSITORY
 
-PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
 DOCS = REPOSITORY / "docs"
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of a page in one language ("" = none named)."""
-    found: list[str] = []
-    inside: list[str] | None = None
-    for line in page.read_text(encoding="utf-8").split("\n"):
-        if line.startswith("```"):
-            if inside is None:
-                inside, wanted = [], line[3:].strip() == language
-            else:
-                found += ["\n".join(inside)] if wanted else []
-                inside = None
-        elif inside is not None:
-            inside.append(line)
-    return found
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models and files that pages name, made once."""
+    return prepare_folder(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -49,10 +40,23 @@ def test_links_of_a_page_lead_to_files(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_of_a_page_compiles(page: Path) -> None:
-    for source in blocks(page, "python"):
-        compile(source, page.name, "exec")
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+@pytest.mark.filterwarnings("default")  # of matplotlib, about characters that no font here has, and the like
+def test_python_of_a_page_runs_from_the_first_block_to_the_last(page: Path, prepared: Path, tmp_path: Path) -> None:
+    run_page(page, shutil.copytree(prepared, tmp_path / "page"))
+
+
+def test_blocks_that_are_not_run_exist_and_have_a_reason() -> None:
+    for (name, word), reason in NOT_RUN.items():
+        page = next(page for page in PAGES if page.name == name)
+        assert any(word in block for block in blocks(page, "python")), f"{name} has no block with {word}"
+        assert reason
+
+
+def test_what_is_replaced_stands_on_the_page() -> None:
+    for name, words in REPLACED.items():
+        page = next(page for page in PAGES if page.name == name)
+        assert [word for word in words if not any(word in block for block in blocks(page, "python"))] == []
 
 
 def test_family_of_the_page_on_adding_one_works() -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import plm
+from plm.auto.backend_model import BackendModel
 from plm.auto.models import AutoModel
 from plm.backends.eager import TorchRunner
 from plm.backends.runner import BACKENDS, Arrays, Backend
@@ -40,8 +41,9 @@ from plm.models.families import FAMILIES
 from plm.models.family import Family, block_config
 from plm.pipelines import TASKS, Task
 from plm.registry import Registry
+from plm.serving.opening import open_folder
 from tests.checkpoints.tiny_checkpoints import assert_same_parameters
-from tests.tiny_folders import VOCABULARY
+from tests.tiny_folders import VOCABULARY, tiny_folder
 from tests.tiny_models import random_ids, randomized, tiny_model
 from tests.tolerances import assert_close
 
@@ -167,6 +169,41 @@ class CountingRunner:
         return self.inner.run({name: array for name, array in batch.items() if name != "token_type_ids"})
 
 
+class ParrotReading:
+    """Remembers the last tokens, and thinks that they come again."""
+
+    def __init__(self, words: int) -> None:
+        self.words = words
+
+    def read(
+        self, ids: Tensor, live: Tensor | None = None, types: Tensor | None = None, prefix: Tensor | None = None
+    ) -> Tensor:
+        """See plm.heads.engine.Reading."""
+        return nn.functional.one_hot(ids[:, -1], self.words).float()
+
+    def select(self, rows: Tensor) -> None:
+        """Nothing is kept that has rows."""
+
+
+class ParrotEngine:
+    """Says a prompt's last word until it is stopped."""
+
+    device = torch.device("cpu")
+    positions = 20
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+
+    def begin(self, capacity: int) -> ParrotReading:
+        """See plm.heads.engine.CausalEngine."""
+        return ParrotReading(self.config.vocab_size)
+
+
+def load_parrot(folder: Path, dtype: str) -> ParrotEngine:
+    """Any checkpoint."""
+    return ParrotEngine(load_model(folder)[0].config)
+
+
 def load_counting(folder: Path, head: str | None, dtype: str) -> CountingRunner:
     """Any checkpoint."""
     return CountingRunner(TorchRunner(load_model(folder, heads=() if head is None else (head,))[0]))
@@ -194,7 +231,7 @@ def third_party(monkeypatch: pytest.MonkeyPatch) -> None:
     FORMATS.add("toy_json", TOY_FORMAT)
     MAPS.add("toy-names", TOY_TABLE)
     TARGETS.add("toy-files", TOY_TARGET)
-    BACKENDS.add("counting", Backend(load=load_counting))
+    BACKENDS.add("counting", Backend(load=load_counting, causal=load_parrot))
     TASKS.add("guess-length", Task(head="length_guess", field="logits", by_token=False, answer=lambda row, _: row[0]))
 
 
@@ -243,6 +280,35 @@ def test_a_foreign_model_is_saved_loaded_and_asked_like_any_other(layout: str, t
     tokenizer = plm.AutoTokenizer.from_pretrained(tmp_path)
     for text, answer in zip(texts, answers, strict=True):
         assert_close(answer, again(torch.tensor([tokenizer(text)["input_ids"]])).logits[0, 0])
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_foreign_backend_is_asked_wherever_ours_are(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "reviews", "bert", "sequence_classification")
+    model = plm.AutoModelForSequenceClassification.from_pretrained(folder, backend="counting")
+    assert isinstance(model, BackendModel)
+    assert isinstance(model.runner, CountingRunner)
+    expected = plm.AutoModelForSequenceClassification.from_pretrained(folder)
+    ids = random_ids(2, 5)
+    assert_close(model(ids).logits, expected(ids).logits)
+    assert model.runner.batches == 1
+    classify = plm.pipeline("text-classification", folder, backend="counting")
+    served = open_folder(folder, backend="counting")
+    [answer] = served.doors["classify"].work(["the good film"])
+    assert answer["label"] == classify("the good film")[0]["label"]
+
+
+@pytest.mark.usefixtures("third_party")
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 2}, {"overflow": "slide", "max_new_tokens": 40}])
+def test_a_foreign_backend_goes_on_with_texts(settings: dict[str, Any], tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path, "openai-gpt", "causal_lm")
+    config = plm.GenerationConfig(**{"max_new_tokens": 3, **settings})
+    write = plm.pipeline("text-generation", folder, backend="counting")
+    said = write("the good", config)[0][0]["text"].split()
+    assert said == ["good"] * config.max_new_tokens
+    writer = open_folder(folder, backend="counting").writer
+    assert writer is not None
+    assert writer.write(["the good"], config)[0][0]["text"].split() == said
 
 
 @pytest.mark.usefixtures("third_party")

@@ -24,6 +24,10 @@ TOLERANCES = {
     torch.bfloat16: Tolerance(relative=3e-2, absolute=3e-2),
 }
 
+# Norm of the difference that weights of eight bits may make, in shares of the norm of the exact result. Tiny random
+# models are their worst case; a program that computes something else is off by about 1.
+INT8_SHARE = 0.25
+
 
 def assert_close(actual: Any, expected: Any, *, dtype: torch.dtype | None = None, factor: float = 1.0) -> None:
     """Compare tensors or arrays within the tolerance of a dtype. Shapes have to agree; NaN equals NaN.

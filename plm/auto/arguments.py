@@ -1,8 +1,9 @@
-"""Arguments that people bring along from transformers' `from_pretrained`, with what takes their place here."""
+"""Arguments of `from_pretrained` that are of no use: those of transformers, and those of PyTorch to other backends."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from plm.errors import ConfigError
 
@@ -28,3 +29,18 @@ def refuse_foreign(arguments: Collection[str]) -> None:
     for name in arguments:
         if name in FOREIGN:
             raise ConfigError(f"{name!r} is an argument of transformers: {FOREIGN[name]}")
+
+
+def refuse_torch_only(
+    backend: str, heads: Sequence[str], *, config: object, device: object, overrides: Mapping[str, Any]
+) -> None:
+    """Raise ConfigError for what other backends than PyTorch's cannot follow: they take a checkpoint as it is."""
+    changes = [*overrides, *(["config"] if config is not None else [])]
+    if changes:
+        raise ConfigError(
+            f'{changes[0]}: backend {backend!r} takes a checkpoint as it is: load and save it with "torch" first'
+        )
+    if str(device) != "cpu":
+        raise ConfigError(f'device: {device} is for backend "torch"; {backend!r} chooses itself where it computes')
+    if len(heads) > 1:
+        raise ConfigError(f"backend {backend!r} computes one head, not {', '.join(heads)}: take a class for one")

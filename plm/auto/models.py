@@ -1,25 +1,26 @@
-"""`AutoModel` and its kin: models by task, or of several tasks. `AutoConfig`: the config alone."""
+"""`AutoModel` and its kin: models by task, or of several tasks. `AutoConfig`: the config alone.
+
+Imports no torch: what needs it is imported when it is called, so that backends without it can be used without it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
-import torch
-
-from plm.auto.arguments import refuse_foreign
-from plm.auto.model import PretrainedModel
-from plm.checkpoints.dtypes import as_dtype
+from plm.auto.arguments import refuse_foreign, refuse_torch_only
+from plm.auto.backend_model import BackendModel
+from plm.auto.choosing import INT8, TORCH
 from plm.checkpoints.hub import CONFIG_FILES, resolve
-from plm.checkpoints.loading import fill_model
-from plm.checkpoints.store import open_checkpoint, read_config_file
 from plm.errors import ConfigError
-from plm.heads.model import build_model
-from plm.heads.several import Plans
-from plm.models.config import ModelConfig
-from plm.models.families import FAMILIES
-from plm.models.init import initialize
+
+if TYPE_CHECKING:
+    import torch
+
+    from plm.auto.model import PretrainedModel
+    from plm.heads.several import Plans
+    from plm.models.config import ModelConfig
 
 
 class AutoConfig:
@@ -44,6 +45,8 @@ class AutoConfig:
         Without the weights, `hidden_act` means what Hugging Face means by it.
         overrides: config fields that win over the file.
         """
+        from plm.checkpoints.store import read_config_file
+
         refuse_foreign(overrides)
         path = resolve(
             name_or_path,
@@ -66,11 +69,13 @@ class AutoModel:
         name = type(self).__name__
         raise OSError(f"{name} is not a model: use {name}.from_pretrained(name_or_path) or {name}.from_config(config)")
 
+    @overload
     @classmethod
     def from_pretrained(
         cls,
         name_or_path: str | Path,
         *,
+        backend: Literal["torch"] = "torch",
         config: str | Path | Mapping[str, Any] | None = None,
         dtype: str | torch.dtype = "float32",
         device: str | torch.device = "cpu",
@@ -80,20 +85,61 @@ class AutoModel:
         local_files_only: bool = False,
         subfolder: str | None = None,
         **overrides: Any,
-    ) -> PretrainedModel:
+    ) -> PretrainedModel: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        backend: str,
+        config: str | Path | Mapping[str, Any] | None = None,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        subfolder: str | None = None,
+        **overrides: Any,
+    ) -> PretrainedModel | BackendModel: ...
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        backend: str = TORCH,
+        config: str | Path | Mapping[str, Any] | None = None,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        subfolder: str | None = None,
+        **overrides: Any,
+    ) -> PretrainedModel | BackendModel:
         """A model in evaluation mode, from a checkpoint of any known framework.
 
         name_or_path: a folder, a weight file, a TensorFlow prefix, an embedded model ("plm/tiny-en") or a hub name.
+        backend: who computes: "torch", or another name in plm.backends.BACKENDS, such as "compiled", "int8", "onnx" and
+            "numpy"; these give a BackendModel, which predicts from a checkpoint as it is and has no other use.
         config: a config file or its content, in place of the one beside the weights.
-        dtype: "float32", "bfloat16", "float16", or "auto" for the type stored.
+        dtype: "float32", "bfloat16", "float16", or "auto" for the type stored; "int8" for backends that know it.
         overrides: config fields that win over the file (num_labels=3, hidden_dropout_prob=0.2, is_decoder=True, ...);
             an unknown one is an error.
-        `model.loaded` tells what was filled, initialised, ignored. A head that the checkpoint lacks is initialised;
-        a backbone that it lacks is a CheckpointError. The many arguments are those that users of transformers know;
-        what else they may bring along is a ConfigError that says what to do instead.
+        `model.loaded` tells what was filled, initialised, ignored. A head that the checkpoint lacks is initialised
+        (by "torch"; the others refuse it); a backbone that it lacks is a CheckpointError. The many arguments are those
+        that users of transformers know; what else they may bring along is a ConfigError that says what to do instead.
         """
         refuse_foreign(overrides)
-        weights_dtype = as_dtype(dtype)
+        is_torch = backend == TORCH
+        if is_torch:
+            _check_dtype(dtype)
+        else:
+            refuse_torch_only(backend, cls.heads, config=config, device=device, overrides=overrides)
         path = resolve(
             name_or_path,
             revision=revision,
@@ -102,56 +148,30 @@ class AutoModel:
             local_files_only=local_files_only,
             subfolder=subfolder,
         )
-        return _opened(path, heads=cls.heads, config=config, overrides=overrides, dtype=weights_dtype, device=device)
+        if not is_torch:
+            head = cls.heads[0] if cls.heads else None
+            return BackendModel.open(path, head, backend=backend, dtype=str(dtype).removeprefix("torch."))
+        from plm.auto.building import opened
+
+        return opened(path, heads=cls.heads, config=config, overrides=overrides, dtype=dtype, device=device)
 
     @classmethod
     def from_config(
         cls, config: ModelConfig, *, dtype: str | torch.dtype = "float32", generator: torch.Generator | None = None
     ) -> PretrainedModel:
         """A model with random weights, in training mode. Raises ConfigError for a head that the family has not."""
-        _require_heads(config, cls.heads)
-        return _random(config, cls.heads, dtype=dtype, generator=generator)
+        from plm.auto.building import random_model
+
+        return random_model(config, cls.heads, dtype=dtype, generator=generator)
 
 
-def _opened(
-    path: Path,
-    *,
-    heads: tuple[str, ...] | Plans | None,
-    config: str | Path | Mapping[str, Any] | None,
-    overrides: Mapping[str, Any],
-    dtype: torch.dtype | None,
-    device: torch.device | str,
-) -> PretrainedModel:
-    """The model of a file or folder. heads, dtype: as plm.checkpoints.loading.load_model."""
-    config = Path(config) if isinstance(config, str) else config
-    try:
-        checkpoint = open_checkpoint(path, config=config, overrides=overrides)
-    except ConfigError:
-        if heads and overrides:  # an option of a head that the family has not is best explained by that
-            _require_heads(open_checkpoint(path, config=config).config, heads)
-        raise
-    if heads is not None:
-        _require_heads(checkpoint.config, heads)
-    model, report = fill_model(checkpoint, heads=heads, dtype=dtype, device=device)
-    return PretrainedModel.of(model, loaded=report)
+def _check_dtype(dtype: str | torch.dtype) -> None:
+    """Raise ConfigError for a type that a model of PyTorch has not, before anything is fetched or read."""
+    from plm.checkpoints.dtypes import as_dtype
 
-
-def _random(
-    config: ModelConfig, heads: tuple[str, ...] | Plans, *, dtype: str | torch.dtype, generator: torch.Generator | None
-) -> PretrainedModel:
-    model = build_model(config, heads)
-    initialize(model, std=config.initializer_range, generator=generator)
-    return PretrainedModel.of(model.to(as_dtype(dtype) or torch.float32))
-
-
-def _require_heads(config: ModelConfig, heads: Collection[str] | Plans) -> None:
-    """Refuse a head that only other families have. One that no family lists is a third party's, and goes with any."""
-    family = FAMILIES.get(config.model_type)
-    listed = {head for _, one in FAMILIES.items() for head in one.heads}
-    kinds = [plan.kind for plan in heads.values() if plan.kind] if isinstance(heads, Mapping) else heads
-    for head in kinds:
-        if head in listed and head not in family.heads:
-            raise ConfigError(f"{config.model_type} has no head {head!r} (it has: {', '.join(family.heads)})")
+    if dtype == INT8:
+        raise ConfigError('dtype: "int8" is for backends: say backend="int8", or backend="onnx" with it')
+    as_dtype(dtype)
 
 
 class AutoModelForTasks:
@@ -188,8 +208,14 @@ class AutoModelForTasks:
             from there; of a checkpoint for one task, the first head of that kind. None = all that is stored, as
             `save_pretrained` wrote it.
         """
+        from plm.auto.building import opened
+
         refuse_foreign(overrides)
-        weights_dtype = as_dtype(dtype)
+        if "backend" in overrides:
+            raise ConfigError(
+                "backend: computes one head; save the one that you need with model.with_head(name).save_pretrained(...)"
+            )
+        _check_dtype(dtype)
         path = resolve(
             name_or_path,
             revision=revision,
@@ -198,7 +224,7 @@ class AutoModelForTasks:
             local_files_only=local_files_only,
             subfolder=subfolder,
         )
-        return _opened(path, heads=heads, config=config, overrides=overrides, dtype=weights_dtype, device=device)
+        return opened(path, heads=heads, config=config, overrides=overrides, dtype=dtype, device=device)
 
     @staticmethod
     def from_config(
@@ -209,8 +235,9 @@ class AutoModelForTasks:
         generator: torch.Generator | None = None,
     ) -> PretrainedModel:
         """A model with random weights, in training mode; arguments as AutoModel.from_config."""
-        _require_heads(config, heads)
-        return _random(config, heads, dtype=dtype, generator=generator)
+        from plm.auto.building import random_model
+
+        return random_model(config, heads, dtype=dtype, generator=generator)
 
 
 class AutoModelForPreTraining(AutoModel):

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from plm.backends.runner import BACKENDS, Arrays, Backend
+from plm.backends.batch import Inputs
+from plm.backends.runner import Arrays
+from plm.blocks.kernel_cache import bound_kernels
 from plm.blocks.layout import Packed
 from plm.blocks.linear import pack
 from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.loading import load_model
 from plm.errors import CheckpointError
+from plm.heads.engine import ModelEngine
 from plm.heads.model import Model
+from plm.heads.preparing import for_decoding
 
 
 class TorchRunner:
@@ -30,11 +34,13 @@ class TorchRunner:
     def __init__(self, model: Model) -> None:
         self.model = model.eval()
         self.config = model.config
+        self._inputs = Inputs.of(model.config, takes_more=True)
+        bound_kernels()
         pack(model)
 
     def run(self, batch: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
-        """See Runner.run. bfloat16 results come back as float32, which NumPy has."""
-        device = self.model.device
+        """See Runner.run, and Inputs.checked for errors. bfloat16 results come back as float32, which NumPy has."""
+        batch, device = self._inputs.checked(batch), self.model.device
         arguments: dict[str, Any] = {
             name: torch.tensor(array, device=device) for name, array in batch.items() if name != "lengths"
         }
@@ -48,7 +54,17 @@ class TorchRunner:
 
 
 def load_torch(folder: Path, head: str | None, dtype: str) -> TorchRunner:
-    """A runner for a checkpoint of any known layout.
+    """A runner for a checkpoint of any known layout; see load_trained."""
+    return TorchRunner(load_trained(folder, head, dtype))
+
+
+def load_torch_engine(folder: Path, dtype: str) -> ModelEngine:
+    """What goes on with texts; errors as of load_trained, and ConfigError for a model that sees what comes after."""
+    return ModelEngine(for_decoding(load_trained(folder, "causal_lm", dtype)))
+
+
+def load_trained(folder: Path, head: str | None, dtype: str) -> Model:
+    """The model of a checkpoint of any known layout, with one head or none.
 
     Raises CheckpointError when the head is not stored: its answers would be random.
     """
@@ -59,7 +75,4 @@ def load_torch(folder: Path, head: str | None, dtype: str) -> TorchRunner:
             f"{report.source}: has no trained {head}, its answers would be random ({', '.join(random[:3])} would be "
             "initialised); fine-tune it first, or name a checkpoint that was"
         )
-    return TorchRunner(model)
-
-
-BACKENDS.add("torch", Backend(load=load_torch))
+    return model

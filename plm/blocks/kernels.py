@@ -2,7 +2,8 @@
 
 A kernel computes one rectangle of sequences, (batch, heads, length, head size). `attend` brings either layout to it:
 a padded batch at once, a packed one run by run (neighbours of equal length), which needs no mask and no padding. In
-training, where runs would cost too many operators, packed sequences go through `packed_attention`.
+training on CPUs, where runs would cost too many operators, packed sequences go through `packed_attention`; on GPUs that
+have a kernel for them, through `varlen`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from plm.blocks import relative_features, varlen
 from plm.blocks.eager import is_transformed
 from plm.blocks.layout import Layout, Packed, Padded, causal_allowed, prefix_allowed
 from plm.blocks.packed_attention import attend_packed
@@ -23,6 +25,8 @@ from plm.blocks.relative import (
     relative_scores,
     relative_table,
 )
+from plm.blocks.relative_features import Call, attend_by_features
+from plm.blocks.varlen import attend_varlen
 
 
 class DotProduct(nn.Module):
@@ -104,6 +108,10 @@ class Relative(nn.Module):
         dropout: float,
     ) -> Tensor:
         """As DotProduct.forward."""
+        if query.device.type in relative_features.DEVICES and not is_transformed():
+            call = Call(self.max_relative_position, allowed=allowed, is_causal=is_causal, past=past, dropout=dropout)
+            if relative_features.takes(query, key, call):
+                return attend_by_features(query, key, value, call)
         return relative_attention(
             query, key, value, self.table, allowed=allowed, is_causal=is_causal, query_offset=past, dropout=dropout
         )
@@ -153,8 +161,11 @@ def attend(
             dropout=dropout,
         )
         return context.transpose(1, 2)
-    if isinstance(kernel, DotProduct) and _trains_packed(query, layout):
-        return attend_packed(query, key, value, layout, dropout=dropout)
+    if isinstance(kernel, DotProduct):
+        if _trains_packed(query, layout):
+            return attend_packed(query, key, value, layout, dropout=dropout)
+        if _has_varlen(query, layout, dropout=dropout):
+            return attend_varlen(query, key, value, layout, dropout=dropout)
     pieces = []
     for number, run in enumerate(layout.runs):
         rectangle = (run.sequences, run.length, *query.shape[1:])
@@ -176,6 +187,21 @@ def _trains_packed(query: Tensor, layout: Packed) -> bool:
         and query.device.type == "cpu"
         and layout.pattern != "prefix"
         and not is_transformed()
+    )
+
+
+def _has_varlen(query: Tensor, layout: Packed, *, dropout: float) -> bool:
+    """True where the kernel for packed sequences on GPUs takes this batch."""
+    return (
+        query.device.type in varlen.DEVICES
+        and not is_transformed()
+        and varlen.takes(
+            device=query.device,
+            dtype=query.dtype,
+            pattern=layout.pattern,
+            head_size=query.shape[-1],
+            dropout=dropout,
+        )
     )
 
 

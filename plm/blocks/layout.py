@@ -95,11 +95,11 @@ class Padded:
 
     def first_tokens(self, hidden: Tensor) -> Tensor:
         """(batch, length, hidden) -> (batch, hidden), the first live token of every row."""
-        return hidden[torch.arange(len(hidden), device=hidden.device), self.first]
+        return hidden[torch.arange(hidden.shape[0], device=hidden.device), self.first]
 
     def last_tokens(self, hidden: Tensor) -> Tensor:
         """(batch, length, hidden) -> (batch, hidden), the last live token of every row."""
-        return hidden[torch.arange(len(hidden), device=hidden.device), self.last]
+        return hidden[torch.arange(hidden.shape[0], device=hidden.device), self.last]
 
     def rows(self, values: Tensor) -> Tensor:
         """Values as the caller holds them -> values as hidden states lie. The identity here."""
@@ -228,6 +228,11 @@ class Packed:
     def ends(self) -> Tensor:
         """(sequences,), int64, one past the last token of every sequence, in packed order."""
         return torch.tensor(self.lengths).cumsum(0).to(self.positions.device)
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """(sequences + 1,), int32, the first token of every sequence, in packed order, and the number of all tokens."""
+        return torch.cat((self.ends.new_zeros(1), self.ends)).int()
 
     def first_tokens(self, hidden: Tensor) -> Tensor:
         """(tokens, hidden) -> (sequences, hidden) in the caller's order."""

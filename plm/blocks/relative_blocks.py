@@ -188,7 +188,7 @@ class _Bench:
         block.spread(rows, scores, bias=bias, hide=True)
         scores.baddbmm_(rows, seen.transpose(1, 2), beta=self.scale, alpha=self.scale)
         torch.softmax(scores, -1, out=scores)
-        if dead is not None and bool(dead.any()):
+        if dead is not None and (dead.is_cuda or bool(dead.any())):  # to look would be to wait for a GPU
             block.unflatten(scores).masked_fill_(dead, 0.0)
         return scores
 

@@ -113,7 +113,7 @@ NEUTRAL = frozenset(
         "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "embedding_size", "emb_size",
         "cell", "structure", "pre_trained", "training", "fuse", "seq_length", "compute_type", "predict_special_tokens",
         "n_ctx", "n_special", "vocab_file", "do_lower_case", "initializer", "tokenizer_class",
-        "sentence_transformers", "bias_dropout_prob",
+        "sentence_transformers", "bias_dropout_prob", "exported",
     )
 )  # fmt: skip
 

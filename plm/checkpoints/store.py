@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from plm.checkpoints.config_map import finish_config, read_config
+from plm.checkpoints.exported import refuse_exported
 from plm.checkpoints.formats import Format, find_weights
 from plm.checkpoints.hub import CONFIG_FILES
 from plm.checkpoints.maps import MAPS
@@ -65,6 +66,7 @@ def open_checkpoint(
     overrides: config fields that win over the file.
     Raises CheckpointError or ConfigError saying what was found and what to do.
     """
+    refuse_exported(path)
     container, entry = find_weights(path)
     raw, config_source = find_config(path, entry, config, format_name=container.name)
     tensors = container.read(entry)

@@ -20,7 +20,7 @@ ROWS = 4
 LENGTHS = (1, 3, 12, 48)
 
 # Heads that read several texts for one answer: input_ids are (batch, choices, length).
-CHOICE_HEADS = ("multiple_choice", "double_heads")
+CHOICE_HEADS = ("multiple_choice", "multiple_choice_with_lm", "double_heads")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,9 @@ COMMANDS = {
     "doctor": "Examine a folder: config, weights, tokenizer and files.",
     "shrink": "Take layers, words and bits out of a model.",
     "models": "List checkpoints that are known to exist.",
+    "export": "Write a model for another backend, and prove it equal.",
     "predict": "Ask a model about texts or a file.",
+    "embed": "Make a vector of every text in a file.",
     "finetune": "Train a text classifier from two files.",
     "train": "Train what a TOML file describes.",
     "prepare-corpus": "Make token ids of raw text, to pretrain on.",
@@ -29,6 +31,7 @@ COMMANDS = {
     "poem-evaluate": "Judge a poet beside real poems.",
     "serve": "Answer requests over HTTP with one or several models.",
     "score": "Score predictions as the official evaluators of SQuAD and CMRC do.",
+    "bench": "List stored measurements, or make a report of them.",
     "env": "Show versions, for reports of problems.",
 }
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
+from plm.auto.choosing import DTYPES, TORCH
+from plm.backends import BACKENDS
 from plm.cli.output import examples
 from plm.config import from_dict, write_text
 from plm.data.tables import read_lines
 from plm.errors import DataError
-from plm.generation import GenerationConfig, Generator
-from plm.generation.preparing import INT8
-
-DTYPES = ("float32", "bfloat16", "float16", INT8)
+from plm.generation import GenerationConfig
+from plm.pipelines.generation import open_generator
 
 
 @click.command(
@@ -23,6 +23,7 @@ DTYPES = ("float32", "bfloat16", "float16", INT8)
         'plm generate openai-gpt "once upon a time"',
         'plm generate openai-gpt "once upon a time" --temperature 0.8 --top-k 40 -n 3 --seed 7',
         'plm generate runs/stories "the door opened" --num-beams 4 --max-new-tokens 30',
+        'plm generate openai-gpt "once upon a time" --dtype int8',
         "plm generate openai-gpt --file prompts.txt --temperature 1 --json --output texts.jsonl",
     )
 )
@@ -49,15 +50,15 @@ DTYPES = ("float32", "bfloat16", "float16", INT8)
     show_default=True,
     help="Too few positions: refuse, or forget the oldest.",
 )
-@click.option(
-    "--dtype", type=click.Choice(["float32", "bfloat16", "float16", "int8"]), default="float32", show_default=True
-)
+@click.option("--backend", type=click.Choice(BACKENDS.names()), default=TORCH, show_default=True, help="Who computes.")
+@click.option("--dtype", type=click.Choice(DTYPES), default=DTYPES[0], show_default=True, help="Of the weights.")
 @click.option("--json", "as_json", is_flag=True, help="One object for each text.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write. [standard output]")
 def command(
     model: str,
     prompts: tuple[str, ...],
     file: Path | None,
+    backend: str,
     dtype: str,
     as_json: bool,
     output: Path | None,
@@ -70,7 +71,7 @@ def command(
     """
     config = from_dict(GenerationConfig, {name: value for name, value in settings.items() if value is not None})
     listed = _prompts(prompts, file)
-    generator = Generator.from_pretrained(model, dtype=dtype)
+    generator = open_generator(model, backend=backend, dtype=dtype)
     if len(listed) == config.num_return_sequences == config.num_beams == 1 and not as_json and output is None:
         click.echo(listed[0], nl=False)
         for piece in generator.stream(listed[0], config):

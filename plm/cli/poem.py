@@ -7,11 +7,14 @@ from typing import Any
 
 import click
 
+from plm.auto.choosing import DTYPES, TORCH
+from plm.backends import BACKENDS
 from plm.cli.output import examples
 from plm.config import from_dict
 from plm.generation.poem import Poem
 from plm.generation.poem_judge import MaskedJudge
-from plm.generation.poet import EMBEDDED, Poet
+from plm.generation.poet import EMBEDDED
+from plm.pipelines.generation import open_poet
 from plm.poetry.request import PoemRequest
 
 SCRIPTS = ("simplified", "traditional")
@@ -57,6 +60,8 @@ SCRIPTS = ("simplified", "traditional")
 @click.option("--may-copy", is_flag=True, help="Do not put poems last that have a line of the training data.")
 @click.option("--judge", help="A masked model that helps to choose among the candidates: bert-base-chinese.")
 @click.option("--judge-weight", type=float, default=1.0, show_default=True, help="How much its word counts.")
+@click.option("--backend", type=click.Choice(BACKENDS.names()), default=TORCH, show_default=True, help="Who computes.")
+@click.option("--dtype", type=click.Choice(DTYPES), default=DTYPES[0], show_default=True, help="Of the weights.")
 @click.option("--script", type=click.Choice(SCRIPTS), default=SCRIPTS[0], show_default=True, help="Of the poems.")
 @click.option("--report", is_flag=True, help="Show tones, rhyme and faults beneath each poem.")
 @click.option("--json", "as_json", is_flag=True, help="One object for each poem.")
@@ -67,6 +72,8 @@ def command(
     beginning: str,
     judge: str | None,
     judge_weight: float,
+    backend: str,
+    dtype: str,
     report: bool,
     as_json: bool,
     **wishes: Any,
@@ -79,7 +86,8 @@ def command(
         given = {"mode": "acrostic", "text": acrostic, "tails": tails}
     request = from_dict(PoemRequest, {**given, **{name: value for name, value in wishes.items() if value is not None}})
     judging = None if judge is None else MaskedJudge.from_pretrained(judge)
-    poems = Poet.from_pretrained(model, judge=judging, judge_weight=judge_weight).write(request)
+    poet = open_poet(model, backend=backend, dtype=dtype, judge=judging, judge_weight=judge_weight)
+    poems = poet.write(request)
     for note in poems[0].notes:
         click.echo(note, err=True)
     for place, poem in enumerate(poems):

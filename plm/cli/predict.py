@@ -11,8 +11,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from plm.backends.runner import BACKENDS
+from plm.auto.choosing import DTYPES, TORCH
+from plm.backends import BACKENDS
+from plm.bulk import OUTPUTS, RECORDS, Effort, Predict, Table, answer_file
 from plm.checkpoints.hub import resolve
+from plm.cli.bulk import BULK_OPTIONS, bulk_options
 from plm.cli.columns import as_column
 from plm.cli.output import examples
 from plm.config import write_text
@@ -43,15 +46,20 @@ _OF_PIPELINES = {
     "dtype": "--dtype",
 }
 
+# What is only written to files.
+_FILES_ALONE = ("parquet", "npy")
+
 
 @click.command(
     epilog=examples(
         'plm predict my-classifier "a good day" "a bad day"',
         "plm predict my-classifier --file reviews.tsv --text review --output answers.jsonl",
+        "plm predict my-classifier --file reviews.parquet --output answers.parquet --workers 2",
         "plm predict nli --file pairs.csv --text premise --pair hypothesis --to tsv",
         "cat texts.txt | plm predict my-classifier",
         'plm predict runs/conll2003 "Angela Merkel lives in Berlin."',
         "plm predict runs/conll2003 --file test.conll",
+        "plm predict my-classifier --file reviews.tsv --backend int8",
         "plm predict runs/squad --file dev.json",
         "plm predict bert-base-chinese --task sentence-embedding --file texts.jsonl --text title",
     )
@@ -63,13 +71,14 @@ _OF_PIPELINES = {
 @click.option("--text", help='Its column of texts: name or number from 0. [as trained, or "text"]')
 @click.option("--pair", help="Its column of second texts; of contexts, where texts are questions.")
 @click.option("--id", "id_", help="Its column of names for texts. [the line number]")
-@click.option("--format", "table", type=click.Choice(FORMATS.names()), help="Of --file. [told by its suffix]")
+@click.option("--format", "table", type=click.Choice(RECORDS.names()), help="Of --file. [told by its suffix]")
 @click.option("--header/--no-header", default=None, help="Line 1 names the columns. [when names are given]")
 @click.option("--max-length", type=click.IntRange(min=1), help="Tokens that texts are cut to. [what the model takes]")
-@click.option("--backend", type=click.Choice(BACKENDS.names()), default="torch", show_default=True)
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
-@click.option("--to", "form", type=click.Choice(["jsonl", "tsv"]), default="jsonl", show_default=True)
+@click.option("--backend", type=click.Choice(BACKENDS.names()), default=TORCH, show_default=True, help="Who computes.")
+@click.option("--dtype", type=click.Choice(DTYPES), default=DTYPES[0], show_default=True, help="Of the weights.")
+@click.option("--to", "form", type=click.Choice(OUTPUTS.names()), help="[told by the suffix of --output, else jsonl]")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write. [standard output]")
+@bulk_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -85,27 +94,41 @@ def command(
     max_length: int | None,
     backend: str,
     dtype: str,
-    form: str,
+    form: str | None,
     output: Path | None,
+    effort: Effort,
 ) -> None:
     """Ask MODEL about texts: arguments, a --file, or else standard input, one a text.
 
     MODEL is a folder or a name on the Hugging Face hub. Answers come in the order of the texts. A folder that `plm
     train` wrote knows its task, and reads a --file as it read those for training; the expected answers may be missing.
+
+    A table of texts with --output may be of any size, and packed (.gz, .xz, .bz2): it is worked on in parts, and
+    interrupted or killed the same command goes on where it stopped.
     """
     if texts and file is not None:
         raise click.UsageError("give texts or --file, not both")
     if output is not None and not output.parent.is_dir():
         raise click.UsageError(f"--output: there is no folder {output.parent}; make it first")
     name, saved = _asked(model, task)
-    if file is not None and saved is not None and _is_read_as_trained(model, file, saved):
-        _refuse_unused(context)
+    as_trained = file is not None and saved is not None and _is_read_as_trained(model, file, saved)
+    if file is not None and output is not None and not as_trained:
+        read = _layout(file, saved, text=text, pair=pair, id_=id_, form=table, header=header)
+        asked = _pipeline_for(name, saved)
+        job = Predict(model=model, task=asked, backend=backend, dtype=dtype, max_length=max_length)
+        click.echo(str(answer_file(read, job, output, to=form, effort=effort)), err=True)
+        return
+    _refuse_unused(context, BULK_OPTIONS, "it belongs to a table of texts, --file, with --output")
+    if form in _FILES_ALONE:
+        raise click.UsageError(f"--to {form} belongs to a table of texts, --file, with --output")
+    if file is not None and as_trained:
+        _refuse_unused(context, _OF_PIPELINES, "the file is read, and its texts are cut, as in training")
         rows = predict(model, file, task=name).records
     else:
         listed = (
             _plain(texts or _standard_input())
             if file is None
-            else _table(file, saved, text=text, pair=pair, id_=id_, form=table, header=header)
+            else _examples(_layout(file, saved, text=text, pair=pair, id_=id_, form=table, header=header))
         )
         ask = pipeline(_pipeline_for(name, saved), model, backend=backend, dtype=dtype, max_length=max_length)
         answers = ask([one.text if one.pair is None else (one.text, one.pair) for one in listed])
@@ -143,16 +166,14 @@ def _pipeline_for(name: str, saved: SavedTask | None) -> str:
     raise click.UsageError(f"the task {name!r} ({type(saved.task).__name__}) is asked about files: give --file")
 
 
-def _refuse_unused(context: click.Context) -> None:
-    """Raise UsageError for options that say nothing about a file that is read as in training."""
-    given = [name for name in _OF_PIPELINES if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+def _refuse_unused(context: click.Context, options: Mapping[str, str], reason: str) -> None:
+    """Raise UsageError for options that say nothing here. options: parameter -> option."""
+    given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if given:
-        raise click.UsageError(
-            f"{_OF_PIPELINES[given[0]]} says nothing here: the file is read, and its texts are cut, as in training"
-        )
+        raise click.UsageError(f"{options[given[0]]} says nothing here: {reason}")
 
 
-def _table(
+def _layout(
     file: Path,
     saved: SavedTask | None,
     *,
@@ -161,15 +182,22 @@ def _table(
     id_: str | None,
     form: str | None,
     header: bool | None,
-) -> list[Example]:
-    """The texts of a table: of the columns that are named, else of those that a classifier was trained on."""
+) -> Table:
+    """A table with the columns that are named, else with those that a classifier was trained on."""
     if text is None and saved is not None and isinstance(saved.task, Classification):
         task = saved.task
         columns = Columns(text=task.text, pair=as_column(pair) or task.pair, id=as_column(id_))
         form, header = form or task.format, task.header if header is None else header
     else:
         columns = Columns(text=as_column(text or "text"), pair=as_column(pair), id=as_column(id_))
-    return read_examples(file, columns, format=form, header=header)
+    return Table(file, columns, form, header)
+
+
+def _examples(table: Table) -> list[Example]:
+    """All texts of a table. Formats of files that are only read in bulk are no tables of FORMATS."""
+    if table.format not in (None, *FORMATS.names()) or Path(table.file).suffix == ".parquet":
+        raise click.UsageError("Parquet is read with --output only: name a file to write")
+    return read_examples(table.file, table.columns, format=table.format, header=table.header)
 
 
 def _standard_input() -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from plm.auto.choosing import DTYPES, TORCH
+from plm.backends import BACKENDS
 from plm.cli.output import examples
 from plm.errors import ConfigError
 from plm.serving.limits import Limits
@@ -22,6 +24,7 @@ _USUAL = Limits()
         "plm serve reviews=runs/reviews ner=runs/conll2003 --port 9000",
         f"{TOKEN_VARIABLE}=secret plm serve runs/reviews --host 0.0.0.0",
         "plm serve runs/poet --timeout 120 --new-tokens 4096",
+        "plm serve runs/reviews --backend int8",
         "plm serve runs/reviews --engine ray --replicas 1:4",
     )
 )
@@ -30,7 +33,8 @@ _USUAL = Limits()
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 = one that is free.")
 @click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help=f"Its token. [{TOKEN_VARIABLE}]")
 @click.option("--without-token", is_flag=True, help="Let everybody ask who reaches an address beyond this machine.")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
+@click.option("--backend", type=click.Choice(BACKENDS.names()), default=TORCH, show_default=True, help="Who computes.")
+@click.option("--dtype", type=click.Choice(DTYPES), default=DTYPES[0], show_default=True, help="Of the weights.")
 @click.option("--timeout", type=float, default=_USUAL.timeout, show_default=True, help="Seconds for a request.")
 @click.option("--queue", type=int, default=_USUAL.queue, show_default=True, help="Texts that may wait, by model.")
 @click.option("--inputs", type=int, default=_USUAL.inputs, show_default=True, help="Texts of a request.")
@@ -50,6 +54,7 @@ def command(
     port: int,
     token_file: Path | None,
     without_token: bool,
+    backend: str,
     dtype: str,
     engine: str,
     replicas: str | None,
@@ -64,8 +69,9 @@ def command(
     With --engine ray the service runs on a Ray cluster: that of RAY_ADDRESS, or a new one on this machine.
     """
     # The optional packages are asked for here, before a model is loaded.
+    from plm.blocks.kernel_cache import bound_kernels
     from plm.serving.app import create_app
-    from plm.serving.server import LOOPBACK_HOSTS, bound_kernels, is_loopback, run
+    from plm.serving.server import LOOPBACK_HOSTS, is_loopback, run
 
     if engine != "ray" and (replicas is not None or replica_cpus is not None):
         raise ConfigError("--replicas and --replica-cpus are of Ray Serve: say --engine ray, too")
@@ -92,12 +98,13 @@ def command(
             limits=limits,
             token=token,
             hosts=hosts,
+            backend=backend,
             dtype=dtype,
             on_start=on_start,
         )
         return
     bound_kernels()
-    app = create_app(named, limits=limits, token=token, hosts=hosts, dtype=dtype)
+    app = create_app(named, limits=limits, token=token, hosts=hosts, backend=backend, dtype=dtype)
     run(app, host=host, port=port, grace=limits.timeout, on_start=on_start)
 
 

@@ -41,13 +41,14 @@ _WINDOW_BYTES = 1 << 29
 _LEVELS = {"ray.data": logging.WARNING, "ray.data._internal.progress": logging.ERROR}
 
 
-def ray_engine(address: str | None = None, *, shared_files: bool = True) -> Engine:
+def ray_engine(address: str | None = None, *, shared_files: bool = True, blocks_per_task: int | None = None) -> Engine:
     """An engine of `plm.corpus.prepare.prepare` that works on a Ray cluster.
 
     address: of the cluster, as in `ray.init`. None = the one that this process is connected to, else that of
     RAY_ADDRESS or one that runs on this machine, else a new one of this machine alone for the time of the work.
     shared_files: True = every machine finds plain text files under the same paths and reads them itself (packed ones
     are unpacked here); False = all text is sent.
+    blocks_per_task: that Ray gives to a process at a time; None = what suits blocks of text.
     plm must be installed on every machine. Errors and Ctrl-C are as with processes of one machine; what happens to the
     cluster itself raises DataError. Raises BackendUnavailable without Ray.
     """
@@ -57,18 +58,18 @@ def ray_engine(address: str | None = None, *, shared_files: bool = True) -> Engi
     def spread(function: Callable[[Any], Result], blocks: Iterable[Any]) -> Generator[Result, None, None]:
         sent = blocks if shared_files else map(read, blocks)
         with _connected(ray, address), _quiet(), _told(ray):
-            yield from _results(ray, function, iter(sent))
+            yield from _results(ray, function, iter(sent), blocks_per_task or _BLOCKS_PER_TASK)
 
     return spread
 
 
 def _results(
-    ray: ModuleType, function: Callable[[Item], Result], items: Iterator[Item]
+    ray: ModuleType, function: Callable[[Item], Result], items: Iterator[Item], items_per_task: int
 ) -> Generator[Result, None, None]:
     """The results of all items in their order."""
     task = functools.partial(_outcomes, _put(ray, function))
-    while rows := list(_window(items, most=int(_BLOCKS_PER_TASK * _TASKS_PER_CPU * _cpus(ray)))):
-        data = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // _BLOCKS_PER_TASK)).map_batches(
+    while rows := list(_window(items, most=int(items_per_task * _TASKS_PER_CPU * _cpus(ray)))):
+        data = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // items_per_task)).map_batches(
             task, batch_size=None, batch_format="pyarrow", zero_copy_batch=True
         )
         data.context.execution_options.preserve_order = True

@@ -13,9 +13,10 @@ from plm.errors import ConfigError
 from plm.generation.beam import Hypothesis, beam_search
 from plm.generation.config import GenerationConfig
 from plm.generation.constraints import LogitsConstraint, LogitsProcessor
-from plm.generation.decoder import Decoder, position_limit
+from plm.generation.decoder import Decoder
 from plm.generation.decoding import Decoding, NextTokens, Stop
 from plm.generation.prompts import Prompts
+from plm.heads.engine import CausalEngine, as_engine
 from plm.heads.model import Model
 
 Ending = Literal["stop", "length"]
@@ -43,7 +44,7 @@ class Sequences:
 
 
 def generate(
-    model: Model,
+    model: Model | CausalEngine,
     input_ids: Tensor,
     config: GenerationConfig | None = None,
     *,
@@ -58,6 +59,7 @@ def generate(
 ) -> Sequences:
     """What comes after each prompt, by any causal model with a language model head.
 
+    model: a Model, or the engine of a backend.
     input_ids: (prompts, length), int64; attention_mask: the same, 0/1, prompts padded on either side.
     token_type_ids: (prompts, length), for models that know types.
     new_token_types: (texts, max_new_tokens), int64, types of the new tokens; None = the last one of their prompt.
@@ -92,7 +94,7 @@ def generate(
 
 
 def generate_steps(
-    model: Model,
+    model: Model | CausalEngine,
     input_ids: Tensor,
     config: GenerationConfig | None = None,
     *,
@@ -128,7 +130,7 @@ def generate_steps(
 
 
 def _prepared(
-    model: Model,
+    model: Model | CausalEngine,
     input_ids: Tensor,
     attention_mask: Tensor | None,
     token_type_ids: Tensor | None,
@@ -138,8 +140,9 @@ def _prepared(
 ) -> tuple[Decoder, Prompts]:
     prompts = Prompts.of(input_ids, attention_mask, token_type_ids)
     needed = prompts.length + config.max_new_tokens
-    window = position_limit(model) if config.overflow == "slide" else None
-    decoder = Decoder(model, prompts, capacity=needed, window=window, cached=cached)
+    engine = as_engine(model)
+    window = engine.positions if config.overflow == "slide" else None
+    decoder = Decoder(engine, prompts, capacity=needed, window=window, cached=cached)
     return decoder, prompts
 
 

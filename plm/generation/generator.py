@@ -16,11 +16,11 @@ from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import load_model
 from plm.errors import CheckpointError, ConfigError, DataError
 from plm.generation.config import GenerationConfig
-from plm.generation.decoder import language_model
 from plm.generation.generating import Ending, Sequences, generate, generate_steps
-from plm.generation.preparing import INT8, for_decoding
 from plm.generation.texts import Stream, continuation, stopping
+from plm.heads.engine import CausalEngine
 from plm.heads.model import Model
+from plm.heads.preparing import INT8, decoding_engine
 from plm.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -46,15 +46,17 @@ class Generator:
         for piece in generator.stream("once upon a time"):
             print(piece, end="", flush=True)
 
-    model: causal, with a language model head; what is kept of it shares its parameters. rows: texts that are made at
+    model: causal, with a language model head, of which what is kept shares its parameters; or the engine of a backend,
+        which `pipeline("text-generation", folder, backend=...)` gets for you. rows: texts that are made at
         once, at most. int8: True = with weights rounded to eight bits.
     A prompt of BERT or NEZHA starts with its first special token; such a model ends a text with its last one.
     Raises ConfigError for a model that cannot go on with a text.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, *, rows: int = 32, int8: bool = False) -> None:
-        language_model(model)
-        self.model, self.tokenizer, self.rows = for_decoding(model, int8=int8), tokenizer, rows
+    def __init__(
+        self, model: Model | CausalEngine, tokenizer: Tokenizer, *, rows: int = 32, int8: bool = False
+    ) -> None:
+        self.engine, self.tokenizer, self.rows = decoding_engine(model, int8=int8), tokenizer, rows
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, *, dtype: str = "float32", rows: int = 32) -> Generator:
@@ -95,8 +97,8 @@ class Generator:
             raise ConfigError(f"num_return_sequences={config.num_return_sequences}: a stream is one text")
         ids = self.encode(prompt, 0)
         text = Stream(self.tokenizer, ids, config.stop_strings)
-        row = torch.tensor([ids], device=self.model.device)
-        for step in generate_steps(self.model, row, config, stop=self._stop(config)):
+        row = torch.tensor([ids], device=self.engine.device)
+        for step in generate_steps(self.engine, row, config, stop=self._stop(config)):
             if piece := text.add(int(step.ids)):
                 yield piece
         if rest := text.rest():
@@ -119,9 +121,9 @@ class Generator:
 
     def _generated(self, prompts: Sequence[list[int]], config: GenerationConfig) -> list[list[Generated]]:
         width = max(map(len, prompts))
-        ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=self.model.device)
+        ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=self.engine.device)
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(ids)
-        made = generate(self.model, ids, config, attention_mask=mask, stop=self._stop(config))
+        made = generate(self.engine, ids, config, attention_mask=mask, stop=self._stop(config))
         texts = config.num_return_sequences
         return [
             [self._told(prompt, made, row * texts + number, config) for number in range(texts)]

@@ -16,15 +16,15 @@ from tqdm import tqdm
 from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import load_model
-from plm.errors import CheckpointError, PoemError
+from plm.errors import CheckpointError, ConfigError, PoemError
 from plm.generation.config import GenerationConfig
-from plm.generation.decoder import language_model, position_limit
 from plm.generation.generating import Sequences, generate
 from plm.generation.poem import Poem, best, mark
 from plm.generation.poem_constraint import FewRepetitions, Lexicon, PlanConstraint
 from plm.generation.poem_judge import PoemJudge
-from plm.generation.preparing import INT8, for_decoding
+from plm.heads.engine import CausalEngine, ModelEngine
 from plm.heads.model import Model
+from plm.heads.preparing import INT8, decoding_engine
 from plm.poetry.checking import check
 from plm.poetry.known_lines import KnownLines
 from plm.poetry.plan import Plan, Planner
@@ -41,8 +41,9 @@ class Poet:
         poet = Poet.from_pretrained("plm/poet")
         print(poet.write(PoemRequest(mode="acrostic", text="人工智能", seed=7))[0].text)
 
-    model: causal, trained by `plm train` with the task "poems"; what is kept of it shares its parameters. int8: True =
-        with weights rounded to eight bits. known: lines that it has learned; None = not told.
+    model: causal, trained by `plm train` with the task "poems", of which what is kept shares its parameters; or the
+        engine of a backend. int8: True = with weights rounded to eight bits. known: lines that it has learned; None =
+        not told.
     judge: has a say in which candidates are the best, besides the model; its word counts judge_weight times.
     rows: poems that are made at once, at most.
     Raises CheckpointError for a model that was not trained so, ConfigError for one that is not causal.
@@ -50,7 +51,7 @@ class Poet:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | CausalEngine,
         tokenizer: Tokenizer,
         *,
         known: KnownLines | None = None,
@@ -64,8 +65,7 @@ class Poet:
             raise CheckpointError(f"not a model of poems: its vocabulary lacks {', '.join(missing)}")
         if model.config.type_vocab_size < TYPES:
             raise CheckpointError(f"not a model of poems: it knows {model.config.type_vocab_size} of {TYPES} wishes")
-        language_model(model)  # raises where there is none
-        self.model, self.tokenizer, self.known, self.rows = for_decoding(model, int8=int8), tokenizer, known, rows
+        self.engine, self.tokenizer, self.known, self.rows = decoding_engine(model, int8=int8), tokenizer, known, rows
         self.judge, self.judge_weight = judge, judge_weight
         self._lexicon = Lexicon(ids, model.config.vocab_size, model.device)
         self.characters = frozenset(self._lexicon.characters)
@@ -99,6 +99,13 @@ class Poet:
             int8=dtype == INT8,
         )
 
+    @property
+    def model(self) -> Model:
+        """What it asks, as a Model. Raises ConfigError for a poet over the engine of another backend."""
+        if isinstance(self.engine, ModelEngine):
+            return self.engine.model
+        raise ConfigError(f"{type(self.engine).__name__} shows no model of PyTorch: open the poet with backend torch")
+
     def write(self, request: PoemRequest) -> list[Poem]:
         """The n best of the candidates, best first; fewer where candidates are alike.
 
@@ -120,7 +127,7 @@ class Poet:
 
     def _alike(self, planner: Planner) -> tuple[Any, ...]:
         """What has to be equal for wishes to be met in one batch: the sampling; lengths, if positions are counted."""
-        wish, limit = planner.request, position_limit(self.model)
+        wish, limit = planner.request, self.engine.positions
         sampling = wish.temperature, wish.top_k, wish.top_p, wish.repetition
         if limit is None:
             return sampling
@@ -143,7 +150,7 @@ class Poet:
         prompts = [[self._lexicon.ids[token] for token in draft.planner.prompt] for draft in drafts]
         width, steps = max(map(len, prompts)), max(len(draft.plan.slots) for draft in drafts)
         made = generate(
-            self.model,
+            self.engine,
             self._rows([0] * (width - len(prompt)) + prompt for prompt in prompts),
             GenerationConfig(
                 max_new_tokens=steps,
@@ -168,7 +175,7 @@ class Poet:
         ]
 
     def _rows(self, rows: Iterable[list[int]]) -> Tensor:
-        return torch.tensor(list(rows), device=self.model.device)
+        return torch.tensor(list(rows), device=self.engine.device)
 
     def _judged(self, poems: Sequence[Poem]) -> Sequence[Poem]:
         if self.judge is None:

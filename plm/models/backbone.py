@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from plm.blocks import varlen
 from plm.blocks.block import Block, BlockConfig
 from plm.blocks.cache import KeyValueCache
 from plm.blocks.embeddings import Embeddings
@@ -112,6 +113,8 @@ class Backbone(nn.Module):
         self.pooler = Pooler(block.hidden_size) if pooler else None
         # torch's own kernel has no fast path for dropout on CPUs, the one for packed texts has.
         self.trains_packed = isinstance(kernel, DotProduct) and block.attention_dropout > 0.0
+        self.attention_dropout = block.attention_dropout
+        self.head_size = block.hidden_size // block.num_attention_heads if isinstance(kernel, DotProduct) else None
         self.pattern: Pattern = pattern
         self.pad_token_id = pad_token_id
         self.gradient_checkpointing = False
@@ -199,8 +202,7 @@ class Backbone(nn.Module):
                 pattern = "causal"  # the prefix lies in the cache, and what follows it is causal
             else:
                 prefix_lengths = _leading_type_zero(token_type_ids, attention_mask)
-        fullest = 1.0 if self.trains_packed and self.training and torch.is_grad_enabled() else PACK_BELOW
-        if attention_mask is not None and _packing_pays(input_ids, attention_mask, cache, tap, fullest=fullest):
+        if attention_mask is not None and self._packing_pays(input_ids, attention_mask, pattern, cache, tap):
             packed = Packed.from_mask(attention_mask, pattern=pattern, prefix_lengths=prefix_lengths)
             if packed is not None:
                 return packed
@@ -217,6 +219,35 @@ class Backbone(nn.Module):
             return layout.with_last(_last_unpadded(input_ids, self.pad_token_id))
         return layout
 
+    def _packing_pays(
+        self, input_ids: Tensor, mask: Tensor, pattern: Pattern, cache: KeyValueCache | None, tap: Tap | None
+    ) -> bool:
+        """True where a batch is packed inside. What can be told from the mask's values comes last: GPUs wait for it."""
+        if mask.shape != input_ids.shape or cache is not None or torch.compiler.is_compiling():
+            return False
+        if tap is not None and tap.wants_attention:
+            return False
+        if mask.device.type == "cpu":
+            fullest = 1.0 if self.trains_packed and self.training and torch.is_grad_enabled() else PACK_BELOW
+        elif self._packs_on(mask.device, pattern):
+            fullest = PACK_BELOW
+        else:
+            return False
+        return float(torch.count_nonzero(mask)) <= fullest * mask.numel()
+
+    def _packs_on(self, device: torch.device, pattern: Pattern) -> bool:
+        """True where a GPU has a kernel for packed texts; run by run they would be slower than padded."""
+        if self.head_size is None or device.type not in varlen.DEVICES or _is_capturing(device):
+            return False
+        autocasts = torch.is_autocast_enabled(device.type)
+        return varlen.takes(
+            device=device,
+            dtype=torch.get_autocast_dtype(device.type) if autocasts else self.embeddings.word.weight.dtype,
+            pattern=pattern,
+            head_size=self.head_size,
+            dropout=self.attention_dropout if self.training else 0.0,
+        )
+
 
 def _check_ids(input_ids: Tensor, token_type_ids: Tensor | None, layout: Layout | None) -> None:
     shape = tuple(input_ids.shape)
@@ -228,15 +259,9 @@ def _check_ids(input_ids: Tensor, token_type_ids: Tensor | None, layout: Layout 
         raise ShapeError(f"the layout packs {len(layout.positions)} tokens, input_ids are {shape}")
 
 
-def _packing_pays(
-    input_ids: Tensor, mask: Tensor, cache: KeyValueCache | None, tap: Tap | None, *, fullest: float
-) -> bool:
-    """fullest: packing pays up to this share of live tokens."""
-    if mask.shape != input_ids.shape or mask.device.type != "cpu" or cache is not None or torch.compiler.is_compiling():
-        return False
-    if tap is not None and tap.wants_attention:
-        return False
-    return float(torch.count_nonzero(mask)) <= fullest * mask.numel()
+def _is_capturing(device: torch.device) -> bool:
+    """True while a CUDA graph is recorded: what depends on a mask's values cannot be in it."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 def _leading_type_zero(token_type_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from plm.backends.runner import Runner
 from plm.errors import ConfigError
 from plm.models.config import ModelConfig
+from plm.pipelines.ahead import BATCHES_IN_A_WINDOW, counted_from, one_ahead, windows
 from plm.pipelines.batching import batches_by_length
 from plm.pipelines.source import Source, checked_length
 from plm.tasks import AnyTask
@@ -99,18 +101,33 @@ class TaskPipeline:
 
     def _answers(self, examples: Sequence[Any]) -> list[Any]:
         """What the task answers to examples."""
-        if not examples:
-            return []
-        features = self.task.encode(
-            examples, self.tokenizer, max_length=self.max_length, source="the texts", has_labels=False
-        )
-        lengths = [self.task.length(feature) for feature in features]
-        results: dict[int, Any] = {}
-        with tqdm(total=len(features), unit="text", disable=None, delay=2, leave=False) as bar:
-            for places in batches_by_length(lengths, self.tokens_per_batch):
-                results |= self._results([features[place] for place in places])
-                bar.update(len(places))
-        return self.task.answers(examples, features, results)
+        answers: list[Any] = []
+        with (
+            tqdm(total=len(examples), unit="text", disable=None, delay=2, leave=False) as bar,
+            one_ahead(partial(self._encode, examples), self._windows(len(examples))) as prepared,
+        ):
+            for asked, features in prepared:
+                results: dict[int, Any] = {}
+                lengths = [self.task.length(feature) for feature in features]
+                for places in batches_by_length(lengths, self.tokens_per_batch):
+                    results |= self._results([features[place] for place in places])
+                    # As many examples as that part of the features stands for; some have several.
+                    bar.update(len(answers) + len(asked) * len(results) // len(features) - bar.n)
+                answers += self.task.answers(asked, features, results)
+        return answers
+
+    def _windows(self, count: int) -> list[range]:
+        """Of examples that have about so many batches of tokens; one window where features depend on each other."""
+        most = BATCHES_IN_A_WINDOW * self.tokens_per_batch if self.task.encodes_apart else count * self.max_length
+        return list(windows([self.max_length] * count, most))
+
+    def _encode(self, examples: Sequence[Any], window: range) -> tuple[Sequence[Any], list[Any]]:
+        """The examples of a window, and their features."""
+        asked = examples[window.start : window.stop]
+        with counted_from(window):
+            return asked, self.task.encode(
+                asked, self.tokenizer, max_length=self.max_length, source="the texts", has_labels=False
+            )
 
     def _results(self, features: Sequence[Any]) -> dict[int, Any]:
         """What the task keeps of the model's output. Features of similar length hardly need padding."""

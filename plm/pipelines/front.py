@@ -41,7 +41,10 @@ def pipeline(
     settings: of the last two tasks, how the model is to be asked and understood: a plm.tasks.Tagging with its scheme,
         a plm.tasks.QuestionAnswering(version_2=True). None = as its folder says, if `plm train` wrote it; of other
         models it is guessed from the names of the classes, and every question has an answer.
-    backend: a name in BACKENDS. dtype: "float32", "bfloat16" or "float16", for a model that is loaded here.
+    backend: who computes a model that is loaded here: "torch", or another name in BACKENDS; "text-generation" needs one
+        that goes on with texts.
+    dtype: "float32", or what else the backend knows: "bfloat16", "float16"; "int8" = weights of eight bits, which of
+        "torch" means the backend "int8".
     max_length: tokens a text is cut to, or of a window where long texts are read in several (entities, questions); by
         default what the model and its tokenizer allow, or what it was trained with.
     tokens_per_batch: real tokens, about, that are computed at once.

@@ -6,9 +6,46 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plm.errors import BackendUnavailable, ConfigError
+from plm.auto.choosing import TORCH, open_engine
+from plm.checkpoints.hub import resolve
+from plm.errors import ConfigError
 from plm.generation import GenerationConfig, Generator
+from plm.generation.poem_judge import PoemJudge
+from plm.generation.poet import EMBEDDED, Poet
 from plm.pipelines.source import TASKS, Source
+from plm.poetry.known_lines import KnownLines
+from plm.tokenizers import load_tokenizer
+
+
+def open_generator(
+    name_or_path: str | Path, *, backend: str = TORCH, dtype: str = "float32", rows: int = 32
+) -> Generator:
+    """A Generator whose model a backend computes; of "torch" as Generator.from_pretrained.
+
+    Raises BackendUnavailable for a backend that does not go on with texts, CheckpointError and ConfigError for a model
+    that cannot.
+    """
+    folder = resolve(name_or_path)
+    return Generator(open_engine(folder, backend=backend, dtype=dtype), load_tokenizer(folder), rows=rows)
+
+
+def open_poet(
+    name_or_path: str | Path = EMBEDDED,
+    *,
+    backend: str = TORCH,
+    dtype: str = "float32",
+    judge: PoemJudge | None = None,
+    judge_weight: float = 1.0,
+) -> Poet:
+    """A Poet whose model a backend computes; errors as of open_generator."""
+    folder = resolve(name_or_path)
+    return Poet(
+        open_engine(folder, backend=backend, dtype=dtype),
+        load_tokenizer(folder),
+        known=KnownLines.load(folder),
+        judge=judge,
+        judge_weight=judge_weight,
+    )
 
 
 class TextGeneration:
@@ -36,11 +73,7 @@ class GenerationTask:
             raise ConfigError(f"settings: {source.task} takes none; give each call a GenerationConfig")
         if source.max_length is not None:
             raise ConfigError(f"max_length: {source.task} takes none; a call has max_new_tokens in its config")
-        if source.backend != "torch":
-            raise BackendUnavailable(f'backend {source.backend!r} does not write texts: use "torch"')
-        if isinstance(source.model, Path):
-            return TextGeneration(Generator.from_pretrained(source.model, dtype=source.dtype))
-        return TextGeneration(Generator(source.model, source.tokenizer))
+        return TextGeneration(Generator(source.engine(), source.tokenizer))
 
 
 TASKS.add("text-generation", GenerationTask())

@@ -8,11 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from plm.auto.choosing import TORCH, open_engine, open_runner, settled
 from plm.backends.eager import TorchRunner
-from plm.backends.runner import BACKENDS, Runner
-from plm.checkpoints.store import Checkpoint, open_checkpoint
+from plm.backends.runner import Runner
+from plm.checkpoints.exported import exported_entry
+from plm.checkpoints.store import Checkpoint, open_checkpoint, read_config_file
 from plm.errors import ConfigError
+from plm.heads.engine import CausalEngine
 from plm.heads.model import Model
+from plm.heads.preparing import decoding_engine
 from plm.models.config import ModelConfig
 from plm.registry import Registry
 from plm.tasks import AnyTask
@@ -41,13 +45,21 @@ class Source:
     max_length: int | None
     tokens_per_batch: int
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a loaded model that another backend is to compute."""
+        if isinstance(self.model, Model) and settled(self.backend, self.dtype)[0] != TORCH:
+            raise ConfigError(
+                f"{self.task}: a loaded model is PyTorch's; for backend {self.backend!r} and dtype {self.dtype!r} give "
+                "the folder that it is saved in"
+            )
+
     def runner(self, head: str | None) -> Runner:
         """The model with one head, or with none, ready to predict.
 
         Raises CheckpointError when the checkpoint lacks the head, ConfigError when a loaded model does.
         """
         if isinstance(self.model, Path):
-            return BACKENDS.get(self.backend).load(self.model, head, self.dtype)
+            return open_runner(self.model, head, backend=self.backend, dtype=self.dtype)
         if head is None:
             return TorchRunner(Model(self.model.config, self.model.backbone, {}))
         if head not in self.model.heads:
@@ -55,15 +67,26 @@ class Source:
             raise ConfigError(f"{self.task} needs the head {head!r}; this model has: {listed}")
         return TorchRunner(Model(self.model.config, self.model.backbone, {head: self.model.heads[head]}))
 
+    def engine(self) -> CausalEngine:
+        """The model, ready to go on with texts. Raises as `runner`, and PlmError kin for one that cannot do so."""
+        if isinstance(self.model, Path):
+            return open_engine(self.model, backend=self.backend, dtype=self.dtype)
+        return decoding_engine(self.model)
+
     @property
     def config(self) -> ModelConfig:
         """That of the model."""
-        return self._checkpoint.config if isinstance(self.model, Path) else self.model.config
+        if not isinstance(self.model, Path):
+            return self.model.config
+        return self._checkpoint.config if exported_entry(self.model) is None else read_config_file(self.model)
 
     @property
     def heads(self) -> Collection[str]:
         """Kinds of the heads that the model has."""
-        return self._checkpoint.stored_heads() if isinstance(self.model, Path) else list(self.model.heads)
+        if not isinstance(self.model, Path):
+            return list(self.model.heads)
+        exported = exported_entry(self.model)
+        return self._checkpoint.stored_heads() if exported is None else exported.kinds
 
     def saved(self, kind: type[Kind]) -> SavedTask | None:
         """The task of this kind that the folder was trained for, as its tasks.json has it; None = it says nothing.

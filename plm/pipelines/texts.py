@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from tqdm import tqdm
 from plm.backends.runner import Runner
 from plm.errors import ConfigError, DataError
 from plm.models.config import ModelConfig
+from plm.pipelines.ahead import BATCHES_IN_A_WINDOW, counted_from, one_ahead, windows
 from plm.pipelines.batching import TOKENS_PER_BATCH, Array, Encoded, batches_by_length
 from plm.pipelines.source import TASKS, Source, checked_length
 from plm.tokenizers import Tokenizer
+from plm.tokenizers.requests import UNKNOWN_LENGTH
 
 Text = str | tuple[str, str]
 
@@ -77,24 +80,40 @@ class Pipeline:
         listed = [texts] if isinstance(texts, (str, tuple)) else list(texts)
         if not listed:
             return []
-        encoded = self._encode(listed)
-        answers: list[Any] = [None] * len(listed)
-        with tqdm(total=len(listed), unit="text", disable=None, delay=2, leave=False) as bar:
-            for places in batches_by_length(encoded.lengths(range(len(listed))), self.tokens_per_batch):
-                for place, row in zip(places, self._run(encoded, places), strict=True):
-                    answers[place] = self.task.answer(row, self.runner.config)
-                bar.update(len(places))
+        _check_texts(listed)
+        answers: list[Any] = []
+        with (
+            tqdm(total=len(listed), unit="text", disable=None, delay=2, leave=False) as bar,
+            one_ahead(partial(self._encode, listed), self._windows(listed)) as prepared,
+        ):
+            for encoded in prepared:
+                answers += self._answers(encoded, bar)
         return answers
 
-    def _encode(self, texts: list[Text]) -> Encoded:
-        _check_texts(texts)
-        first = [text if isinstance(text, str) else text[0] for text in texts]
-        second = [text[1] for text in texts if not isinstance(text, str)] or None
-        encoded = Encoded(*self.tokenizer.encode_batch_ids(first, second, max_length=self.max_length))
-        for place, row in enumerate(encoded.ids):
+    def _windows(self, texts: Sequence[Text]) -> list[range]:
+        """Of texts that surely have no more tokens than so many batches."""
+        longest = self.max_length or UNKNOWN_LENGTH
+        sizes = (min(len(text) if isinstance(text, str) else sum(map(len, text)), longest) for text in texts)
+        return list(windows(sizes, BATCHES_IN_A_WINDOW * self.tokens_per_batch))
+
+    def _encode(self, texts: Sequence[Text], window: range) -> Encoded:
+        chosen = texts[window.start : window.stop]
+        first = [text if isinstance(text, str) else text[0] for text in chosen]
+        second = [text[1] for text in chosen if not isinstance(text, str)] or None
+        with counted_from(window):
+            encoded = Encoded(*self.tokenizer.encode_batch_ids(first, second, max_length=self.max_length))
+        for place, row in zip(window, encoded.ids, strict=True):
             if not row:
                 raise DataError(f"text {place}: has no tokens ({texts[place]!r:.80})")
         return encoded
+
+    def _answers(self, encoded: Encoded, bar: tqdm[Any]) -> list[Any]:
+        answers: list[Any] = [None] * len(encoded.ids)
+        for places in batches_by_length(encoded.lengths(range(len(answers))), self.tokens_per_batch):
+            for place, row in zip(places, self._run(encoded, places), strict=True):
+                answers[place] = self.task.answer(row, self.runner.config)
+            bar.update(len(places))
+        return answers
 
     def _run(self, encoded: Encoded, places: list[int]) -> Iterator[Array]:
         """The output of each text, in the order of `places`."""

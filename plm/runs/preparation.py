@@ -156,9 +156,10 @@ def _loaded(config: RunConfig, tasks: Mapping[str, AnyTask], tokenizer: Tokenize
         plans = {name: _plan(name, data.shared_head, tasks) for name, data in config.tasks.items()}
         return AutoModelForTasks.from_pretrained(config.model, heads=plans, device=device, pad_token_id=pad_token_id)
     (task,) = tasks.values()
-    return auto_with(task.head).from_pretrained(
+    model: PretrainedModel = auto_with(task.head).from_pretrained(
         config.model, device=device, pad_token_id=pad_token_id, **task.model_options()
     )
+    return model
 
 
 def _plan(name: str, shared: str | None, tasks: Mapping[str, AnyTask]) -> HeadPlan:

@@ -43,6 +43,7 @@ def create_app(
     limits: Limits | None = None,
     token: str | None = None,
     hosts: Collection[str] | None = None,
+    backend: str = "torch",
     dtype: str = "float32",
     can_reload: bool = True,
 ) -> fastapi.FastAPI:
@@ -51,14 +52,14 @@ def create_app(
     models: by name: a folder, a name on the hub, or a function that loads a model.
     token: that requests below /v1 and to /metrics must carry; None = none. Without token nobody can ask for a reload.
     hosts: names that requests may be addressed to; None = any.
-    dtype: "float32", "bfloat16" or "float16", for folders.
+    backend, dtype: of folders, as in plm.serving.opening.open_folder.
     can_reload: False = there is no /v1/reload, even with a token.
     The application keeps its models in `app.state.shelf`. Raises ConfigError when there is nothing to serve.
     """
     limits = limits or Limits()
     if not models:
         raise ConfigError("nothing to serve: name at least one folder")
-    load = functools.partial(open_folder, dtype=dtype, batch_tokens=limits.batch_tokens)
+    load = functools.partial(open_folder, backend=backend, dtype=dtype, batch_tokens=limits.batch_tokens)
     openers: dict[str, Opener] = {
         name: functools.partial(load, model) if isinstance(model, str | Path) else model
         for name, model in models.items()

@@ -19,11 +19,18 @@ class FillMask:
     """Asks a masked language model what stands at each mask.
 
     runner: with the head masked_lm. choices: tokens for each mask, best first. tokens_per_batch: real ones, about.
+    takes_labels: True = the runner is PyTorch's, which takes labels, and then computes scores for masks alone.
     Raises ConfigError for a vocabulary without mask token.
     """
 
     def __init__(
-        self, runner: Runner, tokenizer: Tokenizer, *, choices: int, tokens_per_batch: int = TOKENS_PER_BATCH
+        self,
+        runner: Runner,
+        tokenizer: Tokenizer,
+        *,
+        choices: int,
+        tokens_per_batch: int = TOKENS_PER_BATCH,
+        takes_labels: bool = True,
     ) -> None:
         if tokenizer.mask_token is None or tokenizer.mask_token_id is None:
             raise ConfigError("fill-mask: the vocabulary of this model has no mask token")
@@ -32,6 +39,7 @@ class FillMask:
         self.max_length = checked_length(None, runner.config, tokenizer)
         self.choices = choices
         self.tokens_per_batch = tokens_per_batch
+        self.takes_labels = takes_labels
         self._mask, self._mask_id = tokenizer.mask_token, tokenizer.mask_token_id
 
     def __call__(self, texts: Sequence[str]) -> list[list[list[dict[str, Any]]]]:
@@ -63,14 +71,18 @@ class FillMask:
         return [*row, end]
 
     def _run(self, encoded: Encoded, places: list[int]) -> np.ndarray[Any, Any]:
-        """(masks, vocabulary): logits, text by text in the order of `places`. Labels save the other rows."""
+        """(masks, vocabulary): logits, text by text in the order of `places`."""
         batch = (
             encoded.packed(places)
             if self.runner.takes_packed
             else encoded.padded(places, self.tokenizer.pad_token_id or 0)
         )
-        ids = batch["input_ids"]
-        batch["labels"] = np.where(ids == self._mask_id, ids, IGNORED_LABEL)
+        is_mask = batch["input_ids"] == self._mask_id
+        if not self.takes_labels:
+            logits = self.runner.run(batch)["logits"]
+            found: np.ndarray[Any, Any] = logits[is_mask]
+            return found
+        batch["labels"] = np.where(is_mask, batch["input_ids"], IGNORED_LABEL)
         return self.runner.run(batch)["logits"]
 
     def _best(self, logits: np.ndarray[Any, Any]) -> list[dict[str, Any]]:

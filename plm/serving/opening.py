@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plm.auto.choosing import TORCH
 from plm.auto.tokenizer import AutoTokenizer
 from plm.backends.eager import TorchRunner
-from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.hub import resolve
-from plm.checkpoints.loading import load_model
-from plm.checkpoints.store import open_checkpoint
 from plm.errors import CheckpointError, ConfigError
 from plm.generation.poet import Poet
+from plm.heads.engine import CausalEngine
 from plm.heads.model import Model
 from plm.pipelines.source import TASKS, PipelineTask, Source, checked_length
 from plm.poetry.known_lines import KnownLines
 from plm.poetry.prompt import FORM_TOKENS
-from plm.serving.batcher import Work, stop_where_nobody_waits
+from plm.serving.batcher import Work
 from plm.serving.fill_mask import FillMask
+from plm.serving.parts import Parts
 from plm.serving.scores import classification
+from plm.serving.stopping import StoppingEngine, StoppingRunner
 from plm.serving.writers import ModelPoet, ModelWriter, PoemWriter, TextWriter
 from plm.tasks import AnyTask, Classification, Gpt1Classification, QuestionAnswering, Tagging
 from plm.tasks.saving import SavedTask, load_tasks
@@ -91,74 +93,60 @@ _BY_TASK: Mapping[type[AnyTask], str] = {
 }
 
 
-def open_folder(folder: str | Path, *, dtype: str = "float32", batch_tokens: int = 2048) -> Opened:
+def open_folder(
+    folder: str | Path, *, backend: str = TORCH, dtype: str = "float32", batch_tokens: int = 2048
+) -> Opened:
     """Load a folder, or a model of the Hugging Face hub, for serving.
 
-    Raises PlmError kin for what cannot be loaded, and ConfigError for a folder with two tasks of one kind.
+    backend: who computes. By "torch" all abilities share the model; others open the folder for each of them.
+    dtype: "float32", "bfloat16", "float16", or "int8" = weights of eight bits, of backends that know it.
+    Raises PlmError kin for what cannot be loaded, ConfigError for a folder with two tasks of one kind, and
+    BackendUnavailable for a folder that writes texts where the backend does not.
     """
     place = resolve(folder)
-    model = _load(place, dtype)
-    model.backbone.register_forward_pre_hook(stop_where_nobody_waits)
+    parts = Parts.of(place, backend=backend, dtype=dtype)
     tokenizer, counting = (AutoTokenizer.from_pretrained(place) for _ in range(2))  # of two threads, one each
-    open_pipeline = functools.partial(_door, tokenizer=tokenizer, counting=counting, batch_tokens=batch_tokens)
+    source = functools.partial(parts.source, tokenizer=tokenizer, tokens_per_batch=batch_tokens)
+    open_pipeline = functools.partial(_door, source, counting=counting)
     doors: dict[str, Door] = {}
-    for ability, head, saved in _asked(place, model):
+    for ability, head, saved in _asked(place, parts):
         if ability in doors:
             raise ConfigError(
                 f"{place}: was trained for several tasks that answer /v1/{ability}; save the one to serve alone, with "
                 "AutoModelForTasks.from_pretrained(folder).with_head(name).save_pretrained(other_folder)"
             )
-        doors[ability] = open_pipeline(ability, model.with_head(head), saved=saved)
-    doors["embed"] = open_pipeline("embed", Model(model.config, model.backbone, {}), saved=None)
-    if (masked := _head(model, "masked_lm")) is not None:
-        fill = functools.partial(FillMask, choices=MASK_CHOICES, tokens_per_batch=batch_tokens)
-        runner = TorchRunner(model.with_head(masked))
-        reader = fill(runner, counting)
-        doors["fill-mask"] = Door(
-            work=fill(runner, tokenizer), count=lambda texts: [len(reader.encode(text)) for text in texts]
-        )
-    causal = _head(model, "causal_lm")
-    alone = None if causal is None else model.with_head(causal)
+        doors[ability] = open_pipeline(ability, head, saved=saved)
+    try:
+        doors["embed"] = open_pipeline("embed", None, saved=None)
+    except CheckpointError:
+        if not parts.is_program:  # a program that was exported for one head may give no hidden states
+            raise
+    if (masked := parts.head("masked_lm")) is not None:
+        doors["fill-mask"] = _filling(source("fill-mask", masked), counting=counting)
+    causal = parts.head("causal_lm")
+    writing = None if causal is None else StoppingEngine(source("generate", causal).engine())
     is_poet = set(FORM_TOKENS.values()) <= tokenizer.get_vocab().keys()
     return Opened(
-        family=model.config.model_type,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        max_tokens=checked_length(None, model.config, tokenizer),
+        family=parts.config.model_type,
+        parameters=parts.parameters,
+        max_tokens=checked_length(None, parts.config, tokenizer),
         mask_token=tokenizer.mask_token if "fill-mask" in doors else None,
         doors=doors,
-        writer=None if alone is None or is_poet else ModelWriter(alone, tokenizer, counting),
-        poet=None if alone is None or not is_poet else open_poet(alone, tokenizer, place),
+        writer=None if writing is None or is_poet else ModelWriter(writing, tokenizer, counting),
+        poet=None if writing is None or not is_poet else open_poet(writing, tokenizer, place),
     )
 
 
-def open_poet(model: Model, tokenizer: Tokenizer, place: Path) -> PoemWriter:
+def open_poet(model: Model | CausalEngine, tokenizer: Tokenizer, place: Path) -> PoemWriter:
     """A model of poems, which knows what it learned from where its folder says it."""
     return ModelPoet(Poet(model, tokenizer, known=KnownLines.load(place)))
 
 
-def _load(place: Path, dtype: str) -> Model:
-    """The model with all its heads; of the two that BERT was pretrained with, the one that fills in words."""
-    checkpoint = open_checkpoint(place)
-    kinds = ["masked_lm" if kind == "pretraining" else kind for kind in checkpoint.stored_heads()]
-    model, report = load_model(place, heads=None if checkpoint.plans else kinds, dtype=as_dtype(dtype))
-    random = [*report.missing, *report.mismatched]
-    if random:
-        raise CheckpointError(
-            f"{report.source}: {', '.join(random[:3])} would be initialised, and answers be random; fine-tune it first"
-        )
-    return model
-
-
-def _head(model: Model, kind: str) -> str | None:
-    """The name of the first head of a kind."""
-    return next((name for name, plan in model.plans.items() if plan.kind == kind), None)
-
-
-def _asked(place: Path, model: Model) -> list[tuple[str, str, SavedTask | None]]:
+def _asked(place: Path, parts: Parts) -> list[tuple[str, str, SavedTask | None]]:
     """Abilities, names of heads, and what the folder says about the task, if it does."""
     tasks = load_tasks(place)
     named = [
-        (ability, name if name in model.heads else saved.task.head, saved)
+        (ability, name if name in parts.plans else saved.task.head, saved)
         for name, saved in tasks.items()
         for kind, ability in _BY_TASK.items()
         if type(saved.task) is kind
@@ -167,34 +155,43 @@ def _asked(place: Path, model: Model) -> list[tuple[str, str, SavedTask | None]]
         return [(ability, head, saved) for ability, head, saved in named]
     return [
         (_BY_HEAD[plan.kind], name, None)
-        for name, plan in model.plans.items()
+        for name, plan in parts.plans.items()
         if plan.kind is not None and plan.kind in _BY_HEAD
     ]
 
 
 def _door(
-    ability: str, model: Model, *, saved: SavedTask | None, tokenizer: Tokenizer, counting: Tokenizer, batch_tokens: int
+    source: Callable[..., Source], ability: str, head: str | None, *, saved: SavedTask | None, counting: Tokenizer
 ) -> Door:
     """The pipeline that plm.pipeline opens for the folder."""
     is_classifier = saved is None or isinstance(saved.task, Classification)
-    positions = checked_length(None, model.config, tokenizer)
-    source = Source(
-        task=ability,
-        model=model,
-        tokenizer=tokenizer,
-        backend="torch",
-        dtype="float32",  # as the model is, which is loaded
-        settings=None if is_classifier or saved is None else saved.task,
-        max_length=None if is_classifier or saved is None else min(saved.max_length, positions or saved.max_length),
-        tokens_per_batch=batch_tokens,
-    )
-    ask: Any = ROWS[ability].open(source)
+    plain = source(ability, head)
+    if not is_classifier and saved is not None:
+        positions = checked_length(None, plain.config, plain.tokenizer)
+        length = min(saved.max_length, positions or saved.max_length)
+        plain = dataclasses.replace(plain, settings=saved.task, max_length=length)
+    ask: Any = ROWS[ability].open(plain)
+    ask.runner = StoppingRunner(ask.runner)
     work, count = (_each_kind(ask), count_passages) if ability in ("classify", "embed") else (ask, count_texts)
     return Door(
         work=work,
         count=functools.partial(count, counting),
         cuts_at=ask.max_length if ability in ("classify", "embed") else None,
     )
+
+
+def _filling(source: Source, *, counting: Tokenizer) -> Door:
+    """The door of a masked language model."""
+    runner = source.runner("masked_lm")
+    fill = functools.partial(
+        FillMask,
+        StoppingRunner(runner),
+        choices=MASK_CHOICES,
+        tokens_per_batch=source.tokens_per_batch,
+        takes_labels=isinstance(runner, TorchRunner),
+    )
+    reader = fill(counting)
+    return Door(work=fill(source.tokenizer), count=lambda texts: [len(reader.encode(text)) for text in texts])
 
 
 def _each_kind(ask: Callable[[Any], list[Any]]) -> Work:

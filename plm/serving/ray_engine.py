@@ -20,11 +20,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from plm.blocks.kernel_cache import bound_kernels
 from plm.errors import ConfigError, optional_import
 from plm.serving.app import create_app
 from plm.serving.limits import Limits
 from plm.serving.opening import Opened, open_folder
-from plm.serving.server import bound_kernels, listen, url_of
+from plm.serving.server import listen, url_of
 
 APPLICATION = "plm"
 
@@ -67,6 +68,7 @@ def run(
     limits: Limits,
     token: str | None,
     hosts: Collection[str] | None,
+    backend: str,
     dtype: str,
     on_start: Callable[[str], None],
 ) -> None:
@@ -76,7 +78,15 @@ def run(
         _connected(ray),
         _told_of_the_end() as ended,  # Ray has its own mind about SIGTERM, and sets it when it connects
         ray_serving(
-            models, replicas=replicas, host=host, port=port, limits=limits, token=token, hosts=hosts, dtype=dtype
+            models,
+            replicas=replicas,
+            host=host,
+            port=port,
+            limits=limits,
+            token=token,
+            hosts=hosts,
+            backend=backend,
+            dtype=dtype,
         ) as url,
     ):
         on_start(url)
@@ -94,13 +104,14 @@ def ray_serving(
     limits: Limits | None = None,
     token: str | None = None,
     hosts: Collection[str] | None = None,
+    backend: str = "torch",
     dtype: str = "float32",
 ) -> Iterator[str]:
     """The URL of a service with all models loaded; it ends, with what it accepted answered, at the end.
 
     models: name -> a folder that every machine has, or a name on the hub. port: 0 = any that is free.
-    limits: of each replica. token, hosts, dtype: as in create_app. There is no /v1/reload, which would reach one
-    replica alone.
+    limits: of each replica. token, hosts, backend, dtype: as in create_app. There is no /v1/reload, which would reach
+    one replica alone.
     The cluster is the one that this process is connected to, else that of RAY_ADDRESS or one that runs on this machine,
     else a new one of this machine alone. In one that was there before, host and port are those with which Ray Serve was
     started, if it was. Raises ConfigError for addresses and models that cannot be used, BackendUnavailable without Ray.
@@ -108,7 +119,7 @@ def ray_serving(
     ray = _ray()
     limits = limits or Limits()
     places = {name: str(Path(model).resolve()) if Path(model).exists() else model for name, model in models.items()}
-    build = _builder(places, limits=limits, token=token, hosts=hosts, dtype=dtype)
+    build = _builder(places, limits=limits, token=token, hosts=hosts, backend=backend, dtype=dtype)
     with listen(host, port) as listening:  # so that what is taken is told now
         url, port = url_of(listening), listening.getsockname()[1]
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells all that it does
@@ -138,14 +149,15 @@ def _told_of_the_end() -> Iterator[threading.Event]:
             signal.signal(one, handler)
 
 
-def _builder(models: Mapping[str, str], *, limits: Limits, dtype: str, **options: Any) -> Callable[[], Any]:
+def _builder(
+    models: Mapping[str, str], *, limits: Limits, backend: str, dtype: str, **options: Any
+) -> Callable[[], Any]:
     """A function that makes the application in a replica, once its models are loaded: nobody is sent there before."""
 
     def build() -> Any:
         bound_kernels()
-        opened = {
-            name: open_folder(place, dtype=dtype, batch_tokens=limits.batch_tokens) for name, place in models.items()
-        }
+        load = functools.partial(open_folder, backend=backend, dtype=dtype, batch_tokens=limits.batch_tokens)
+        opened = {name: load(place) for name, place in models.items()}
         openers = {name: functools.partial(_same, one) for name, one in opened.items()}
         return create_app(openers, limits=limits, can_reload=False, **options)
 

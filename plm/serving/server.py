@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -30,16 +29,6 @@ _LOOK = 0.1
 
 # What requests may be addressed to where only this machine is listened to.
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-
-
-# Kernels are made for every number of tokens that a batch may have, and kept: 1024 by default, some hundred MB.
-_KEPT_KERNELS = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
-
-
-def bound_kernels() -> None:
-    """Let this process keep few of oneDNN's kernels, unless the environment says how many; before the first one."""
-    for name, count in _KEPT_KERNELS.items():
-        os.environ.setdefault(name, count)
 
 
 def is_loopback(host: str) -> bool:

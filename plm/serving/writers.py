@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from plm.generation.config import GenerationConfig
 from plm.generation.generator import Generator
 from plm.generation.poet import Poet
+from plm.heads.engine import CausalEngine
 from plm.heads.model import Model
 from plm.poetry.request import PoemRequest
 from plm.tokenizers import Tokenizer
@@ -39,9 +40,9 @@ class PoemWriter(Protocol):
 
 
 class ModelWriter:
-    """The TextWriter of a causal model. counting: a tokenizer for the thread that counts."""
+    """The TextWriter of a causal model, or of a backend's engine. counting: a tokenizer for the thread that counts."""
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, counting: Tokenizer) -> None:
+    def __init__(self, model: Model | CausalEngine, tokenizer: Tokenizer, counting: Tokenizer) -> None:
         self._generator = Generator(model, tokenizer)
         self._counting = Generator(model, counting)
 

@@ -11,6 +11,7 @@ from torch.optim import AdamW, Optimizer
 from plm.errors import ConfigError
 from plm.registry import Registry
 from plm.training.adam import BertAdam, MomentOptimizer, OpenAIAdam, ParameterGroup
+from plm.training.eight_bit import adamw_8bit
 from plm.training.lamb import Lamb
 from plm.training.parameter_groups import parameter_groups
 from plm.training.schedules import step_restarts
@@ -81,3 +82,4 @@ OPTIMIZERS.add("lamb", partial(Lamb, max_grad_norm=1.0, trust="decayed"))
 # You et al. 2020, algorithm 2, as it stands.
 OPTIMIZERS.add("lamb_paper", Lamb)
 OPTIMIZERS.add("lamb_nezha", partial(Lamb, max_grad_norm=1.0, trust_bounds=(0.0, 10.0), trust_norm="nezha"))
+OPTIMIZERS.add("adamw_8bit", adamw_8bit)

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from plm.blocks.kernel_cache import bound_kernels
 from plm.config import to_dict
 from plm.errors import CheckpointError, PlmError, TrainingError
 from plm.folders import save_folder
@@ -91,6 +92,7 @@ class Trainer:
         self._prepare()
         run = self.run
         device = self.updater.device
+        bound_kernels()
         with random_state_kept(device), freed_memory_kept(device), Interrupt() as interrupt:
             saved = self._restore(str(resume or self.config.resume))
             self.callbacks.on_start(run)

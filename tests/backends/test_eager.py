@@ -8,24 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from plm.backends import BACKENDS
 from plm.backends.eager import TorchRunner, load_torch
-from plm.backends.runner import BACKENDS, Arrays
 from plm.checkpoints.saving import save_model
 from plm.errors import CheckpointError, ConfigError, UnknownNameError
-from tests.tiny_models import FAMILY_NAMES, mask_of, random_ids, tiny_model
+from tests.backends.batches import LENGTHS, packed, padded
+from tests.tiny_models import FAMILY_NAMES, tiny_model
 from tests.tolerances import assert_close
-
-LENGTHS = (5, 1, 3)
-
-
-def padded() -> Arrays:
-    ids, mask = random_ids(len(LENGTHS), max(LENGTHS)), mask_of(max(LENGTHS), *((0, length) for length in LENGTHS))
-    return {"input_ids": (ids * mask).numpy(), "attention_mask": mask.numpy()}
-
-
-def packed() -> Arrays:
-    batch = padded()
-    return {"input_ids": batch["input_ids"][batch["attention_mask"] == 1], "lengths": np.array(LENGTHS)}
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)

@@ -81,3 +81,10 @@ def test_parts_and_blocks_cover_everything_once(geometry: Geometry, element_size
     assert (times == 1).all()
     first = parts[0].shape
     assert all(sequences <= first[0] and heads <= first[1] for sequences, heads in (part.shape for part in parts))
+
+
+def test_a_gpu_gets_few_large_parts() -> None:
+    query = torch.empty(8, 12, 512, 64, dtype=torch.bfloat16, device="meta")
+    geometry = Geometry.of(query, keys=512, radius=64, is_causal=False, offset=0, block_rows=None)
+    assert len(list(geometry.blocks())) == 1
+    assert len(geometry.parts(2)) == 1

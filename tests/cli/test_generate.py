@@ -51,6 +51,21 @@ def test_json_has_an_object_for_each_text(folder: str, tmp_path: Path) -> None:
     assert all(row.keys() == {"prompt", "text", "score", "ending"} for row in rows)
 
 
+def test_weights_of_eight_bits_are_one_thing_by_two_names(folder: str) -> None:
+    by_dtype, by_backend = (
+        run(folder, "the old", "--max-new-tokens", "5", option, "int8") for option in ("--dtype", "--backend")
+    )
+    assert by_dtype == by_backend
+    text = Generator.from_pretrained(folder, dtype="int8")("the old", GenerationConfig(max_new_tokens=5))[0][0].text
+    assert by_dtype == f"the old{text}\n"
+
+
+def test_a_backend_that_writes_no_texts_is_refused(folder: str) -> None:
+    found = CliRunner().invoke(main, ["generate", folder, "the", "--backend", "numpy"])
+    assert found.exit_code == 1
+    assert "backend 'numpy' does not write texts" in found.output
+
+
 def test_settings_that_contradict_each_other_are_told_in_a_line(folder: str) -> None:
     found = CliRunner().invoke(main, ["generate", folder, "the", "--num-beams", "3", "--top-k", "4"])
     assert found.exit_code == 1

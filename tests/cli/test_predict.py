@@ -39,6 +39,14 @@ def test_texts_as_arguments(plm: Plm, classifier: Path, expected: list[dict[str,
     assert_answers(rows(plm("predict", classifier, *TEXTS).stdout), expected)
 
 
+@pytest.mark.parametrize("options", [("--backend", "numpy"), ("--backend", "int8"), ("--dtype", "int8")])
+def test_other_backends_give_the_same_labels(plm: Plm, classifier: Path, options: tuple[str, ...]) -> None:
+    usual, other = (plm("predict", classifier, "good day", "bad", *given) for given in ((), options))
+    assert other.exit_code == 0, other.output
+    labels = [[json.loads(line)["label"] for line in one.stdout.splitlines()] for one in (usual, other)]
+    assert labels[0] == labels[1]
+
+
 def test_texts_from_standard_input(plm: Plm, classifier: Path, expected: list[dict[str, Any]]) -> None:
     assert_answers(rows(plm("predict", classifier, input="\r\n".join(TEXTS) + "\n\n").stdout), expected)
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import plm
+from plm.backends.exporting import export
 from plm.checkpoints.saving import save_model
-from plm.errors import ConfigError, DataError, PoemError
+from plm.errors import BackendUnavailable, ConfigError, DataError, PoemError
+from plm.generation import GenerationConfig
 from plm.generation.poet import Poet
 from plm.heads.several import HeadPlan
 from plm.poetry import RhymeBook
 from plm.poetry.prompt import TYPES
 from plm.poetry.request import PoemRequest
+from plm.serving.batcher import NobodyWaits
 from plm.serving.opening import count_passages, count_texts, open_folder
 from plm.tasks import Classification, QuestionAnswering, Tagging
 from plm.tasks.poems import Poems
@@ -95,3 +99,84 @@ def test_a_model_of_poems_is_served_as_a_poet_and_nothing_else_writes(tmp_path: 
     assert opened.poet.write_all([wish, wish]) == [expected, expected]
     with pytest.raises(PoemError):
         opened.poet.write_all([PoemRequest(mode="acrostic", form="七绝", text="春夏秋冬花")])
+
+
+@pytest.mark.parametrize("backend", ["int8", "numpy", "onnx"])
+def test_other_backends_answer_everything_that_they_can(backend: str, tmp_path: Path) -> None:
+    if backend == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+    moods, tags = ("good", "bad"), ("O", "B-a", "I-a")
+    plans = {
+        "mood": HeadPlan("sequence_classification", {"labels": moods}),
+        "slots": HeadPlan("token_classification", {"labels": tags}),
+    }
+    tasks = {"mood": Classification(labels=moods), "slots": Tagging(labels=tags, scheme="bio", joiner=" ")}
+    folder = several(tmp_path, plans, tasks)
+    expected, opened = open_folder(folder), open_folder(folder, backend=backend)
+    assert opened.abilities == expected.abilities == ("classify", "tag", "embed")
+    assert (opened.parameters, opened.max_tokens) == (expected.parameters, expected.max_tokens)
+    asked = {"classify": ["good", ("good", "bad")], "tag": [["good", "day"]], "embed": ["good day"]}
+    for ability, values in asked.items():
+        answers, wanted = opened.doors[ability].work(values), expected.doors[ability].work(values)
+        assert len(answers) == len(wanted)
+        assert_near(answers, wanted, most=0.3 if backend == "int8" else 1e-4)
+
+
+def assert_near(answers: Any, wanted: Any, *, most: float) -> None:
+    """The same numbers, about; words may differ where numbers are rounded."""
+    if isinstance(wanted, dict):
+        answers, wanted = list(answers.values()), list(wanted.values())
+    if isinstance(wanted, list):
+        for one, other in zip(answers, wanted, strict=True):
+            assert_near(one, other, most=most)
+    elif not isinstance(wanted, str):
+        assert np.linalg.norm(np.asarray(answers) - wanted) <= most * (1 + np.linalg.norm(wanted))
+
+
+def test_masks_are_filled_alike_by_other_backends(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path, "bert", "pretraining")
+    texts = ["the [MASK] was [MASK]", "[MASK]", "a bad [MASK] day"]
+    expected, answers = (open_folder(folder, backend=one).doors["fill-mask"].work(texts) for one in ("torch", "numpy"))
+    assert [len(masks) for masks in answers] == [2, 1, 1]
+    for one, other in zip(answers, expected, strict=True):
+        assert [mask[0]["token"] for mask in one] == [mask[0]["token"] for mask in other]
+
+
+@pytest.mark.parametrize("backend", ["int8", "onnx"])
+def test_texts_are_written_by_backends_that_can(backend: str, tmp_path: Path) -> None:
+    if backend == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+    opened = open_folder(tiny_folder(tmp_path, "openai-gpt", "causal_lm"), backend=backend)
+    assert opened.writer is not None
+    config = GenerationConfig(max_new_tokens=5)
+    text = opened.writer.write(["the good"], config)[0][0]["text"]
+    assert "".join(opened.writer.stream("the good", config)) == text
+
+
+def test_a_backend_that_writes_no_texts_is_refused_when_the_folder_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(BackendUnavailable, match="backend 'numpy' does not write texts"):
+        open_folder(tiny_folder(tmp_path, "openai-gpt", "causal_lm"), backend="numpy")
+
+
+def test_an_exported_program_answers_what_it_was_exported_for(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "folder", "bert", "sequence_classification")
+    export(folder, tmp_path / "small", to="int8", verify=False)
+    opened, expected = open_folder(tmp_path / "small", backend="int8"), open_folder(folder, dtype="int8")
+    assert opened.abilities == expected.abilities == ("classify", "embed")
+    assert opened.doors["classify"].work(["good day"]) == expected.doors["classify"].work(["good day"])
+
+
+def test_nothing_is_computed_that_nobody_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> None:
+        raise NobodyWaits
+
+    writes = open_folder(tiny_folder(tmp_path / "stories", "openai-gpt", "causal_lm"), backend="int8").writer
+    reads = open_folder(tiny_folder(tmp_path / "reviews", "bert", "sequence_classification"), backend="numpy")
+    monkeypatch.setattr("plm.serving.stopping.stop_where_nobody_waits", nobody)
+    assert writes is not None
+    with pytest.raises(NobodyWaits):
+        writes.write(["the good"], GenerationConfig(max_new_tokens=5))
+    with pytest.raises(NobodyWaits):
+        reads.doors["classify"].work(["good"])

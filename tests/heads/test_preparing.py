@@ -9,7 +9,7 @@ import torch
 
 from plm.blocks.int8 import int8_supported
 from plm.generation import GenerationConfig, generate
-from plm.generation.preparing import for_decoding
+from plm.heads.preparing import for_decoding
 from tests.generation.test_generate import CAUSAL, causal_model
 from tests.tiny_models import random_ids
 
