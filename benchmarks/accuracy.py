@@ -1,6 +1,7 @@
 """A classifier's accuracy on labelled texts, on every backend: what eight bits cost in answers.
 
-    python -m benchmarks accuracy --model FOLDER --file dev.tsv [--backends torch:float32 int8:int8 onnx:int8] [--rows N]
+    python -m benchmarks accuracy --model FOLDER --file dev.tsv [--rows N]
+        [--backends torch:float32 int8:int8 onnx:int8]
 
 FOLDER is what `plm train` or `plm finetune` wrote: it knows the columns of such files.
 """

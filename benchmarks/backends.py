@@ -173,7 +173,8 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         eager = _transformers(SHAPES["base"], options.layers, attention="eager")
         eager.load_state_dict(peer.state_dict())
         runs["onnxruntime int8 sorted"] = peer_onnx(eager, folder, threads=options.threads)
-    compared = {name: agreement(run(texts), wanted) for name, run in runs.items() if not name.startswith("base ")}
+    alike = options.backends if options.shape != "base" else list(runs)
+    compared = {name: agreement(runs[name](texts), wanted) for name in alike}
     seconds = interleave({name: partial(run, texts) for name, run in runs.items()}, repetitions=options.repetitions)
     for name in runs:
         references = [other for other in runs if other != name and _compares(name, other)]

@@ -28,6 +28,7 @@ from plm.backends.eager import load_torch
 from plm.blocks.labels import IGNORED_LABEL
 from plm.errors import BackendUnavailable
 from plm.models.bert import BertConfig
+from plm.models.config import ModelConfig
 from plm.training.optimizers import OPTIMIZERS
 
 TEXTS_IN_A_BATCH = 32
@@ -126,9 +127,9 @@ def _tensors(tree: object) -> list[Tensor]:
     return [part for value in tree.values() for part in _tensors(value)] if isinstance(tree, dict) else []
 
 
-def predicted_kib(config: BertConfig) -> float:
-    """docs/memory.md: at the widest place of a block stand its input, the wide states, and the same after gelu."""
-    return 4 * (2 * config.hidden_size + 2 * config.intermediate_size) / 1024
+def numbers_a_token(config: ModelConfig) -> int:
+    """docs/memory.md: float32 numbers that a token takes at most where a block is widest, with what the heap keeps."""
+    return 3 * (config.hidden_size + config.intermediate_size)
 
 
 def main() -> None:
@@ -159,11 +160,12 @@ def _inference(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = AutoModel.from_config(config)
         model.save_pretrained(folder)
-        peaks = {count: peak_mib("predict", count, folder) for count in (1, 2048, 4096)}
-        weights = sum(held.numel() for held in model.parameters()) * 4 / 2**20
-    emit("inference_memory", layers=options.layers, weights_mib=round(weights), peak_mib=peaks,
-         kib_a_token=round((peaks[4096] - peaks[2048]) / 2, 1), predicted_kib_a_token=predicted_kib(config),
-    )  # fmt: skip
+        weights = round(sum(held.numel() for held in model.parameters()) * 4 / 2**20)
+        ready = peak_mib("predict", 1, folder)
+        for tokens in (2048, 8192):
+            found = round((peak_mib("predict", tokens, folder) - ready) * 1024 / tokens, 1)
+            emit("inference_memory", layers=options.layers, weights_mib=weights, ready_mib=ready, tokens=tokens,
+                 kib_a_token=found, stated_kib_a_token=4 * numbers_a_token(config) / 1024)  # fmt: skip
 
 
 def _child(arguments: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ import torch
 
 from benchmarks.encode import BASE
 from benchmarks.measure import emit, own_peak_mib
+from benchmarks.memory import numbers_a_token
 from plm.auto.models import AutoModel, AutoModelForMaskedLM
 from plm.backends.eager import TorchRunner
 from plm.models.bert import BertConfig
@@ -72,7 +73,7 @@ class Point:
 
     def stated_mib(self) -> float:
         """What a call adds at most: the widest place of a block, or what the head gives."""
-        numbers = 2 * (BASE["hidden_size"] + BASE["intermediate_size"])
+        numbers = numbers_a_token(self.config())
         if self.words:
             numbers = max(numbers, self.vocabulary + 4 * BASE["hidden_size"])
         return self.batch * self.length * numbers * 4 / 2**20

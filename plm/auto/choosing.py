@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from plm.backends import BACKENDS
 from plm.backends.runner import Runner
+from plm.blocks.dtype_names import INT8
 from plm.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 TORCH = "torch"
 """The backend of loaded models, and of all that nobody says anything else about."""
-
-INT8 = "int8"
-"""The dtype that means weights of eight bits, and the backend of PyTorch that has them."""
 
 DTYPES = ("float32", "bfloat16", "float16", INT8)
 """What commands let people choose from; a backend refuses those that it does not know."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from plm.auto.arguments import refuse_foreign, refuse_torch_only
 from plm.auto.backend_model import BackendModel
-from plm.auto.choosing import INT8, TORCH
+from plm.auto.choosing import TORCH
+from plm.blocks.dtype_names import INT8
 from plm.checkpoints.hub import CONFIG_FILES, resolve
 from plm.errors import ConfigError
 

@@ -15,7 +15,9 @@ from plm.blocks.kernel_cache import bound_kernels
 from plm.blocks.layout import Packed
 from plm.blocks.linear import pack
 from plm.checkpoints.dtypes import as_dtype
-from plm.checkpoints.loading import load_model
+from plm.checkpoints.head_plans import one_head
+from plm.checkpoints.loading import fill_model
+from plm.checkpoints.store import open_checkpoint
 from plm.errors import CheckpointError
 from plm.heads.engine import ModelEngine
 from plm.heads.model import Model
@@ -66,13 +68,16 @@ def load_torch_engine(folder: Path, dtype: str) -> ModelEngine:
 def load_trained(folder: Path, head: str | None, dtype: str) -> Model:
     """The model of a checkpoint of any known layout, with one head or none.
 
+    head: its kind, or its name where the checkpoint has several; in the model it has the name of its kind.
     Raises CheckpointError when the head is not stored: its answers would be random.
     """
-    model, report = load_model(folder, heads=() if head is None else (head,), dtype=as_dtype(dtype))
+    checkpoint = open_checkpoint(folder)
+    wanted = one_head(head, checkpoint.plans)
+    model, report = fill_model(checkpoint, heads=wanted, dtype=as_dtype(dtype), device="cpu")
     random = [*report.missing, *report.mismatched]
     if random:
         raise CheckpointError(
             f"{report.source}: has no trained {head}, its answers would be random ({', '.join(random[:3])} would be "
             "initialised); fine-tune it first, or name a checkpoint that was"
         )
-    return model
+    return model if head is None else model.with_head(head)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from plm.backends import BACKENDS
@@ -21,17 +22,22 @@ from plm.backends.proof import Proof, prove
 from plm.checkpoints.companions import carry_learned, carry_tokenizer
 from plm.checkpoints.conversion import require_whole
 from plm.checkpoints.destination import filling
-from plm.checkpoints.exported import CONFIG_FILE, KEY, Exported
-from plm.checkpoints.head_plans import write_plans
+from plm.checkpoints.exported import CONFIG_FILE, KEY, Exported, exported_entry
+from plm.checkpoints.formats.safetensors import STALE
+from plm.checkpoints.formats.safetensors import find as find_safetensors
+from plm.checkpoints.head_plans import one_head, write_plans
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.inspection import readable_size
-from plm.checkpoints.loading import load_model
+from plm.checkpoints.loading import fill_model
 from plm.checkpoints.saving import TARGETS, config_content
+from plm.checkpoints.store import open_checkpoint
 from plm.checkpoints.verification import CHOICE_HEADS
 from plm.config import write_json
 from plm.errors import CheckpointError, ConfigError
 from plm.heads.model import Model
+from plm.heads.several import Plans
 from plm.registry import Registry
+from plm.tasks.saving import load_tasks, save_tasks
 
 BACKBONE = "none"
 """The head by which callers ask for the backbone alone."""
@@ -51,12 +57,14 @@ class Export:
     limits: by name of what weights may be held in, the usual one first: how far answers may lie from the model's own,
         see Proof; a program that computes something else is off by about 1.
     takes_heads: True = one folder holds all heads of a model; False = one.
+    files: patterns of the files that `write` may write, which go when the folder is exported to in another form.
     """
 
     write: Callable[[Model, Path, str], Sequence[str]]
     backend: str
     limits: Mapping[str, float]
     takes_heads: bool = False
+    files: tuple[str, ...] = ()
 
 
 EXPORTS: Registry[Export] = Registry("form of export")
@@ -68,6 +76,7 @@ EXPORTS.add(
         backend="int8",
         limits={"float32": 0.5, "bfloat16": 0.5},
         takes_heads=True,
+        files=STALE,
     ),
 )
 EXPORTS.add(
@@ -76,11 +85,17 @@ EXPORTS.add(
         write=Deferred("plm.backends.onnx.exporting:write_onnx"),
         backend="onnx",
         limits={"float32": 1e-4, "int8": 0.3},
+        files=("model.onnx", "model_*.onnx", "decoder.onnx", "decoder_*.onnx", "model.onnx.data"),
     ),
 )
 EXPORTS.add(
     "pt2",
-    Export(write=Deferred("plm.backends.pt2:write_pt2"), backend="pt2", limits={"float32": 1e-4, "bfloat16": 0.1}),
+    Export(
+        write=Deferred("plm.backends.pt2:write_pt2"),
+        backend="pt2",
+        limits={"float32": 1e-4, "bfloat16": 0.1},
+        files=("model.pt2",),
+    ),
 )
 
 
@@ -126,11 +141,11 @@ def export(
     """Write a checkpoint of any known layout into the folder `destination` in the form of a backend.
 
     name_or_path: as plm.checkpoints.hub.resolve. to: a name in EXPORTS.
-    head: kind of the head to export; "none" = the backbone alone; None = all that are stored, or the first
-        where the form holds one.
+    head: kind of the head to export, or its name where there are several; "none" = the backbone alone; None = all that
+        are stored, or the first where the form holds one.
     dtype: what weights are held in; None = what is usual for this form.
     verify: True loads the new folder and compares its answers with the model's own.
-    overwrite: True = `destination` may hold other files.
+    overwrite: True = `destination` may hold other files; those of an earlier export go.
     Everything appears in `destination` together, after the comparison, or nothing does.
     Raises CheckpointError when the source cannot be loaded whole, the destination cannot be written without damage, or
     the answers differ by more than the dtype explains; ConfigError for a dtype that the form has not.
@@ -140,16 +155,19 @@ def export(
     if dtype not in row.limits:
         raise ConfigError(f"dtype: {to} holds weights in one of {', '.join(row.limits)}, got {dtype!r}")
     source, destination = resolve(name_or_path), Path(destination)
+    _refuse_checkpoint(destination)
+    stale = [pattern for _, form in EXPORTS.items() for pattern in form.files]
     steps = tqdm(total=4 if verify else 3, desc="reading", unit="step", disable=None, delay=2, leave=False)
-    with steps as bar, filling(destination, source=source, layout=LAYOUT, overwrite=overwrite) as folder:
+    with steps as bar, filling(destination, source=source, layout=LAYOUT, overwrite=overwrite, stale=stale) as folder:
         model, notes = _read(source, head, takes_heads=row.takes_heads)
         _write_config(model, folder, Exported(backend=row.backend, dtype=dtype, heads=tuple(write_plans(model.plans))))
         _advance(bar, f"writing {to}")
-        notes += row.write(model, folder, dtype)
+        notes += row.write(model if row.takes_heads else _alone(model), folder, dtype)
         _advance(bar, "writing the tokenizer")
         _, remark = carry_tokenizer(source, folder, layout=LAYOUT)
         notes += [remark] if remark else []
         carry_learned(source, folder)
+        _leave_tasks(folder, model.plans)
         _advance(bar, "comparing")
         proofs = _proved(model, folder, row, dtype) if verify else {}
         files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
@@ -165,15 +183,41 @@ def export(
     )
 
 
+def _refuse_checkpoint(destination: Path) -> None:
+    """Raise CheckpointError for a folder whose weights are no export: they would be deleted, not written anew."""
+    held = find_safetensors(destination) if destination.is_dir() and exported_entry(destination) is None else []
+    if held:
+        raise CheckpointError(
+            f"{destination}: holds a checkpoint ({held[0].name}), which an export must not replace: name another folder"
+        )
+
+
 def _read(source: Path, head: str | None, *, takes_heads: bool) -> tuple[Model, list[str]]:
-    """The model in float32 with the heads to export, and a remark when some are left out."""
-    heads = None if head is None else () if head == BACKBONE else (head,)
-    model, report = load_model(source, heads=heads)
+    """The model in float32 with the heads to export, by their stored names, and a remark when some are left out."""
+    checkpoint = open_checkpoint(source)
+    heads = None if head is None else one_head(None if head == BACKBONE else head, checkpoint.plans)
+    model, report = fill_model(checkpoint, heads=heads, dtype=torch.float32, device="cpu")
     require_whole(report)
     names = list(model.heads)
     if takes_heads or len(names) < 2:
         return model, []
-    return model.with_head(names[0]), [f"of the heads {', '.join(names)}, this is {names[0]}; --head names another"]
+    first = names[0]
+    remark = f"of the heads {', '.join(names)}, this is {first}; --head names another"
+    only = Model(model.config, model.backbone, {first: model.heads[first]}, plans={first: model.plans[first]})
+    return only.eval(), [remark]
+
+
+def _alone(model: Model) -> Model:
+    """With its head under the name of the kind, as forms of one head know it."""
+    return model.with_head(next(iter(model.heads))) if model.heads else model
+
+
+def _leave_tasks(folder: Path, plans: Plans) -> None:
+    """Of several tasks, each with a head of its own, those whose head is there."""
+    tasks = load_tasks(folder)
+    kept = {name: saved for name, saved in tasks.items() if name in plans}
+    if kept and len(kept) < len(tasks):
+        save_tasks(folder, kept)
 
 
 def _write_config(model: Model, folder: Path, entry: Exported) -> None:

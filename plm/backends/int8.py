@@ -6,6 +6,7 @@ Inputs of layers are rounded with one scale for all texts of a batch, so an answ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -25,7 +26,8 @@ from plm.errors import CheckpointError, ConfigError
 from plm.heads.engine import ModelEngine
 from plm.heads.model import Model, build_model
 from plm.heads.preparing import for_decoding, with_own_tables
-from plm.heads.several import settle
+from plm.heads.several import Plans, settle
+from plm.models.config import ModelConfig
 
 BACKEND = "int8"
 SCALE = ".weight_scale"
@@ -77,7 +79,9 @@ def _read(folder: Path, entry: Exported, head: str | None) -> Model:
     stored = _tensors(folder)
     wanted = ("backbone.", f"heads.{name}.")
     tensors = {key: tensor for key, tensor in stored.items() if key.startswith(wanted)}
-    model = with_own_tables(build_model(config, plans, pooler=any(key.startswith(POOLER) for key in tensors)))
+    pooler = any(key.startswith(POOLER) for key in tensors)
+    _check_sizes(folder, tensors, config, plans, pooler=pooler)
+    model = with_own_tables(build_model(config, plans, pooler=pooler))
     small = cast("Model", quantized(model, Int8Linear.like))
     try:
         small.load_state_dict(tensors, assign=True)
@@ -86,13 +90,36 @@ def _read(folder: Path, entry: Exported, head: str | None) -> Model:
     return small.eval().requires_grad_(False)
 
 
+def _check_sizes(
+    folder: Path, tensors: Mapping[str, Tensor], config: ModelConfig, plans: Plans, *, pooler: bool
+) -> None:
+    """Raise CheckpointError, before memory is asked for, where config.json speaks of another model than is stored."""
+    advice = "they are not of one model; export it anew"
+    blocks = {key.split(".")[2] for key in tensors if key.startswith("backbone.blocks.")}
+    if len(blocks) != config.num_hidden_layers:
+        raise CheckpointError(
+            f"{folder}: {NAME} has {len(blocks)} blocks, {CONFIG_FILE} says {config.num_hidden_layers}: {advice}"
+        )
+    with torch.device("meta"):
+        wanted = with_own_tables(build_model(config, plans, pooler=pooler)).state_dict()
+    for name, tensor in wanted.items():
+        found = tensors.get(name)
+        if found is None or found.shape != tensor.shape:
+            stored = "nothing" if found is None else tuple(found.shape)
+            raise CheckpointError(
+                f"{folder}: {name} is {stored} in {NAME}, {CONFIG_FILE} asks for {tuple(tensor.shape)}: {advice}"
+            )
+        if f"{name}_scale" in tensors and found.dtype != torch.int8:
+            raise CheckpointError(f"{folder}: {name} is no int8 in {NAME}: the file is damaged; export it anew")
+
+
 def _tensors(folder: Path) -> dict[str, Tensor]:
     """All tensors, mapped where they are as they have to be. Raises CheckpointError naming what is damaged."""
     found = find_safetensors(folder)
     if not found:
         raise CheckpointError(f"{folder}: {NAME} is missing")
+    stored = read_safetensors(found[0])
     damaged = non_finite(found[0])
     if damaged:
         raise CheckpointError(f"{folder}: NaN or infinity in {', '.join(damaged[:3])}: the file is damaged")
-    stored = read_safetensors(found[0])
     return {name: tensor if tensor.dtype == torch.int8 else tensor.float() for name, tensor in stored.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,31 @@ def draw_curves(runs: Sequence[Run], path: Path) -> bool:
 
 
 def points_of(runs: Sequence[Run]) -> dict[str, list[Mapping[str, Any]]]:
-    """The values of lines that are points, by curve."""
+    """The values of lines that are points, by curve. The series of several runs are told apart by what differs."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for line in (line for run in runs for line in run.lines if {"curve", "x"} <= line.values.keys()):
-        found.setdefault(str(line.values["curve"]), []).append(line.values)
+    for run, differing in zip(runs, _differing(runs), strict=True):
+        for values in (line.values for line in run.lines if {"curve", "x"} <= line.values.keys()):
+            series = " ".join(word for word in (str(values.get("series", "")), *differing) if word)
+            found.setdefault(str(values["curve"]), []).append({**values, "series": series})
     return found
 
 
+def _differing(runs: Sequence[Run]) -> list[list[str]]:
+    """For each run its options, and its processor, where others have other ones."""
+    facts = [(" ".join(run.command.split()[4:]), str(run.setting.get("processor", ""))) for run in runs]
+    differs = [len(set(column)) > 1 for column in zip(*facts, strict=True)]
+    return [list(compress(one, differs)) for one in facts]
+
+
 def series_of(points: Sequence[Mapping[str, Any]], value: str) -> list[Series]:
-    """The series of one curve. value: "seconds", expected as the arithmetic takes at the best rate of the series, or
-    "peak_mib", expected as stated. Points without it are left out."""
+    """The series of one curve, points without `value` left out.
+
+    points: of points_of. value: "seconds", expected as the arithmetic takes at the best rate of the series, or
+    "peak_mib", expected as stated.
+    """
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for point in sorted((point for point in points if value in point), key=lambda point: float(point["x"])):
-        by_name.setdefault(str(point.get("series", "")), []).append(point)
+        by_name.setdefault(point["series"], []).append(point)
     return [
         Series(
             name,

@@ -176,7 +176,7 @@ class Packed:
         """
         _check_pattern(pattern)
         _check_values(attention_mask)
-        live = attention_mask != 0
+        device, live = attention_mask.device, (attention_mask != 0).cpu()  # every look at a GPU's numbers waits for it
         batch, length = live.shape
         counts, first, last = live.sum(1), _first(live), _last(live)
         if not bool(((counts > 0) & (last - first + 1 == counts)).all()):
@@ -186,11 +186,11 @@ class Packed:
         prefixes = () if prefix_lengths is None else tuple(prefix_lengths.to(counts)[by_length].tolist())
         return cls(
             lengths=tuple(counts[by_length].tolist()),
-            positions=flat % length - first[flat // length],
+            positions=(flat % length - first[flat // length]).to(device),
             pattern=pattern,
             prefix_lengths=prefixes,
-            order=torch.argsort(by_length),
-            index=flat,
+            order=torch.argsort(by_length).to(device),
+            index=flat.to(device),
             shape=(batch, length),
         )
 

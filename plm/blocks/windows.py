@@ -17,6 +17,9 @@ from torch import Tensor
 
 _MODULE = "torch.nn.attention.flex_attention"
 
+# Near and far keys, with and without masks and gradients, each dtype, and sizes that happen to be equal.
+_MOST_PROGRAMS = 64
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -37,8 +40,10 @@ class Windows:
         def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             return (first[key] <= query) & (query <= last[key])
 
+        # One kind of blocks, whatever the length: another kind would be another program.
+        options = {"device": str(first.device), "separate_full_blocks": False}
         with torch.inference_mode(False):  # it is kept, and may be used in training next
-            return _flex().create_block_mask(sees, None, None, self.queries, len(first), device=str(first.device))
+            return _flex().create_block_mask(sees, None, None, self.queries, len(first), **options)
 
 
 def has_windows() -> bool:
@@ -57,35 +62,37 @@ def attend_in_windows(
     query, key, value: (batch, heads, length, size). live: (batch, keys), bool, keys that are seen at all; None = all.
     Rows that see nothing are 0, with -inf for the log-sum. Both results have gradients, except on CPUs.
     """
-    attend = _attend if query.device.type == "cpu" else _compiled()
+    attend = window_program() if query.device.type == "cpu" else _compiled()
     context, sums = attend(query, key, value, windows.blocks, live, scale)
     return context, sums
 
 
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, blocks: Any, live: Tensor | None, scale: float
-) -> tuple[Tensor, Tensor]:
-    flex = _flex()
+def window_program() -> Callable[..., tuple[Tensor, Tensor]]:
+    """What is compiled: as `attend_in_windows`, with `Windows.blocks` in place of the windows."""
+    flex, with_sums = _flex().flex_attention, _flex().AuxRequest(lse=True)  # imports cannot be compiled
 
-    def hide(score: Tensor, batch: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        return torch.where(live[batch, column], score, -float("inf"))  # type: ignore[index]
+    def attend(
+        query: Tensor, key: Tensor, value: Tensor, blocks: Any, live: Tensor | None, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        hide = None
+        if live is not None:
 
-    context, others = flex.flex_attention(
-        query,
-        key,
-        value,
-        score_mod=None if live is None else hide,
-        block_mask=blocks,
-        scale=scale,
-        return_aux=flex.AuxRequest(lse=True),
-    )
-    return context, others.lse
+            def hide(score: Tensor, batch: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
+                return torch.where(live[batch, column], score, -float("inf"))
+
+        context, others = flex(query, key, value, score_mod=hide, block_mask=blocks, scale=scale, return_aux=with_sums)
+        return context, others.lse
+
+    return attend
 
 
 @functools.cache
 def _compiled() -> Callable[..., tuple[Tensor, Tensor]]:
-    """With sizes left open: one program for all lengths and batches."""
-    compiled: Callable[..., tuple[Tensor, Tensor]] = torch.compile(_attend, dynamic=True)
+    """With sizes left open: few programs serve all lengths and batches."""
+    compile_with: Any = torch.compile  # no version of torch but the newest takes a limit of its own
+    compiled: Callable[..., tuple[Tensor, Tensor]] = compile_with(
+        window_program(), dynamic=True, recompile_limit=_MOST_PROGRAMS
+    )
     return compiled
 
 

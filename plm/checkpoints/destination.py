@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,21 +18,29 @@ from plm.errors import CheckpointError
 OVERWRITE = "overwrite (overwrite=True; --overwrite on the command line)"
 """How to write into a folder that holds files, for messages."""
 
+# What a killed process leaves of its work is in nobody's way; `plm doctor` names it.
+_ASIDE = ".filling-"
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
-def filling(destination: Path, *, source: Path, layout: str, overwrite: bool) -> Iterator[Path]:
+def filling(
+    destination: Path, *, source: Path, layout: str, overwrite: bool, stale: Iterable[str] = ()
+) -> Iterator[Path]:
     """An empty folder to write into; when the block ends well, its files appear in `destination` together.
 
     source: where the weights come from, a folder or a file. layout: a name in TARGETS, what will be written.
     overwrite: True = `destination` may hold other files; those of the same names are replaced.
+    stale: patterns of files that go as well, besides those of the layout; see Replacement.commit.
     When the block fails, `destination` is as it was. Raises CheckpointError at once for a destination that cannot be
-    written without damage; see `check_destination`.
+    written without damage, see `check_destination`, and when there is no room.
     """
     check_destination(destination, source=source, layout=layout, overwrite=overwrite)
     is_new = not destination.exists()
     destination.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=destination, prefix=".filling-") as aside:
+        with tempfile.TemporaryDirectory(dir=destination, prefix=_ASIDE) as aside:
             yield Path(aside)
             files = _config_last(Path(aside))
             for config in (file.name for file in files if file.name in CONFIG_FILES):
@@ -39,11 +48,13 @@ def filling(destination: Path, *, source: Path, layout: str, overwrite: bool) ->
             with replacing(destination) as new:
                 for file in files:
                     new.adopt(file)
-                new.commit(stale=FORMATS.get(TARGETS.get(layout).format).stale)
-    except BaseException:
+                new.commit(stale=(*FORMATS.get(TARGETS.get(layout).format).stale, *stale))
+    except BaseException as error:
         if is_new:
             with contextlib.suppress(OSError):  # somebody put something there meanwhile
                 destination.rmdir()
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise CheckpointError(f"{destination}: {error.strerror}; nothing was written there") from error
         raise
 
 
@@ -60,7 +71,7 @@ def check_destination(destination: Path, *, source: Path, layout: str, overwrite
         raise CheckpointError(f"{destination}: is a file; name a folder to write into")
     if destination.samefile(source if source.is_dir() else source.parent):
         raise CheckpointError(f"{destination}: is the folder of the source; name another one to write into")
-    held = sorted(item.name for item in destination.iterdir())
+    held = sorted(item.name for item in destination.iterdir() if not item.name.startswith(_ASIDE))
     if held and not overwrite:
         some = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
         raise CheckpointError(f"{destination}: is not empty ({some}); name a new folder, or {OVERWRITE}")

@@ -116,6 +116,14 @@ def wanted_heads(heads: Collection[str] | Plans | None, *, stored: Plans, kinds:
     return Wanted(plans, in_table, {name: root for name, root in roots.items() if name not in in_table})
 
 
+def one_head(head: str | None, stored: Plans) -> Collection[str] | Plans:
+    """What `wanted_heads` takes for one head. head: its stored name, or else its kind; None = the backbone alone."""
+    if head is None:
+        return ()
+    kind = _kind(stored, head)
+    return (head,) if kind is None else {head: HeadPlan(kind)}
+
+
 def _kind(stored: Plans, name: str) -> str | None:
     """The kind of a stored head, also of a shared one; None = there is no such head."""
     plan = stored.get(name)

@@ -9,7 +9,6 @@ import click
 from plm.backends.exporting import BACKBONE, EXPORTS, export
 from plm.cli.output import examples, json_option, show
 from plm.cli.sources import overwrite_option
-from plm.heads.head import HEADS
 
 DTYPES = tuple(dict.fromkeys(dtype for _, row in EXPORTS.items() for dtype in row.limits))
 
@@ -29,8 +28,7 @@ DTYPES = tuple(dict.fromkeys(dtype for _, row in EXPORTS.items() for dtype in ro
 )
 @click.option(
     "--head",
-    type=click.Choice([*HEADS.names(), BACKBONE]),
-    help="Head to export; none is the backbone alone. [all stored, or the first where the form holds one]",
+    help=f"Kind or name of a head; {BACKBONE} is the backbone alone. [all, or the first where a form has one]",
 )
 @click.option("--no-verify", is_flag=True, help="Skip loading the result and comparing its answers with the model's.")
 @overwrite_option

@@ -34,7 +34,7 @@ PIPELINES: Mapping[type[AnyTask], str] = {
     QuestionAnswering: "question-answering",
 }
 
-# Options that say how to read a table of texts, or how a pipeline computes.
+# Options that say how to read a table of texts, or how a pipeline cuts them.
 _OF_PIPELINES = {
     "text": "--text",
     "pair": "--pair",
@@ -42,8 +42,6 @@ _OF_PIPELINES = {
     "table": "--format",
     "header": "--header",
     "max_length": "--max-length",
-    "backend": "--backend",
-    "dtype": "--dtype",
 }
 
 # What is only written to files.
@@ -123,7 +121,7 @@ def command(
         raise click.UsageError(f"--to {form} belongs to a table of texts, --file, with --output")
     if file is not None and as_trained:
         _refuse_unused(context, _OF_PIPELINES, "the file is read, and its texts are cut, as in training")
-        rows = predict(model, file, task=name).records
+        rows = predict(model, file, task=name, backend=backend, dtype=dtype).records
     else:
         listed = (
             _plain(texts or _standard_input())

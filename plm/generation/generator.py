@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from plm.blocks.dtype_names import INT8
 from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import load_model
@@ -20,7 +21,7 @@ from plm.generation.generating import Ending, Sequences, generate, generate_step
 from plm.generation.texts import Stream, continuation, stopping
 from plm.heads.engine import CausalEngine
 from plm.heads.model import Model
-from plm.heads.preparing import INT8, decoding_engine
+from plm.heads.preparing import decoding_engine
 from plm.tokenizers import Tokenizer, load_tokenizer
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from plm.blocks.dtype_names import INT8
 from plm.checkpoints.dtypes import as_dtype
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import load_model
@@ -24,7 +25,7 @@ from plm.generation.poem_constraint import FewRepetitions, Lexicon, PlanConstrai
 from plm.generation.poem_judge import PoemJudge
 from plm.heads.engine import CausalEngine, ModelEngine
 from plm.heads.model import Model
-from plm.heads.preparing import INT8, decoding_engine
+from plm.heads.preparing import decoding_engine
 from plm.poetry.checking import check
 from plm.poetry.known_lines import KnownLines
 from plm.poetry.plan import Plan, Planner

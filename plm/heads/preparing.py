@@ -14,9 +14,6 @@ from plm.heads.engine import CausalEngine, ModelEngine, as_engine, language_mode
 from plm.heads.language_model import LanguageModel
 from plm.heads.model import Model
 
-INT8 = "int8"
-"""The dtype by which callers ask for weights of eight bits."""
-
 
 def for_decoding(model: Model, *, int8: bool = False) -> Model:
     """The same model in evaluation mode, with weights in the layout of the CPU's kernels, the word table among them.

@@ -10,18 +10,26 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
+from plm.auto.choosing import TORCH, open_runner, settled
 from plm.auto.tokenizer import AutoTokenizer
+from plm.backends.batch import INPUTS
+from plm.backends.runner import Runner
+from plm.checkpoints.exported import exported_entry
 from plm.checkpoints.hub import resolve
 from plm.checkpoints.loading import load_model
+from plm.checkpoints.store import open_checkpoint
 from plm.data import batches_by_count
 from plm.data.batches import Epoch
 from plm.errors import CheckpointError, ConfigError, DataError, UnknownNameError, did_you_mean
 from plm.heads.model import Model
 from plm.heads.several import HeadPlan
+from plm.models.config import ModelConfig
 from plm.tasks import AnyTask
 from plm.tasks.saving import FILE_NAME, SavedTask, load_tasks
 from plm.training import Precision
@@ -52,21 +60,34 @@ def predict(
     *,
     task: str | None = None,
     batch_size: int = 32,
+    backend: str = TORCH,
+    dtype: str = "float32",
     device: str | None = None,
     precision: Precision = "fp32",
 ) -> Prediction:
     """Ask a folder that `train` wrote about the examples of a file, which may lack the expected answers.
 
     task: name of one of several tasks; None = the only one. batch_size: features in a batch.
-    device: None = the GPU if there is one. precision: as in training.
-    Shows a progress bar on a terminal. Raises ConfigError for a folder without tasks.json, and where several tasks need
-    a name; DataError naming file and line of what cannot be read; CheckpointError where the task's head is missing.
+    backend, dtype: see plm.auto.choosing.open_runner. device: of "torch" in "float32"; None = the GPU if there is one.
+    precision: as in training, of the same.
+    Shows a progress bar on a terminal. Raises ConfigError for a folder without tasks.json, where several tasks need a
+    name, and for a device or precision that does not go with the backend; DataError naming file and line of what cannot
+    be read; CheckpointError where the task's head is missing.
     """
+    is_trainable = settled(backend, dtype) == (TORCH, "float32")
+    if not is_trainable and (device is not None or precision != "fp32"):
+        raise ConfigError(
+            f'device and precision go with backend "torch" in "float32", not with {backend!r} in {dtype!r}'
+        )
     path = resolve(folder)
     name, saved = chosen_task(load_tasks(path), task, source=str(folder))
     examples = _read(saved.task, file)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    model = _model(path, name, saved.task, device)
+    asked = (
+        _model(path, name, saved.task, device)
+        if is_trainable
+        else _runner(path, name, saved.task, backend=backend, dtype=dtype)
+    )
     features = saved.task.encode(examples, tokenizer, max_length=saved.max_length, source=str(file), has_labels=False)
     lengths = [saved.task.length(feature) for feature in features]
     batches = Epoch(
@@ -74,7 +95,10 @@ def predict(
         batches_by_count(lengths, batch_size=batch_size, seed=None, epoch=0),
         lambda chosen: saved.task.collate(chosen, pad_token_id=tokenizer.pad_token_id or 0),
     )
-    results = collect(model, batches, saved.task.results, precision=precision)
+    if isinstance(asked, Model):
+        results = collect(asked, batches, saved.task.results, precision=precision)
+    else:
+        results = _collect(asked, batches, saved.task)
     return Prediction(saved.task, examples, saved.task.answers(examples, features, results))
 
 
@@ -114,10 +138,33 @@ def _model(folder: Path, name: str, task: AnyTask, device: str | None) -> Model:
         raise CheckpointError(
             f"{folder}: {FILE_NAME} names the task {name!r}, but its head is not stored: {', '.join(random[:3])}"
         )
-    alone, labels = model.with_head(name), task.model_options().get("id2label")
-    if labels is not None and tuple(labels.values()) != alone.config.labels:
+    alone = model.with_head(name)
+    _check_labels(folder, name, task, alone.config)
+    return alone
+
+
+def _runner(folder: Path, name: str, task: AnyTask, *, backend: str, dtype: str) -> Runner:
+    """The same by a backend."""
+    plans = (exported_entry(folder) or open_checkpoint(folder)).plans
+    runner = open_runner(folder, name if name in plans else task.head, backend=backend, dtype=dtype)
+    _check_labels(folder, name, task, runner.config)
+    return runner
+
+
+def _check_labels(folder: Path, name: str, task: AnyTask, config: ModelConfig) -> None:
+    labels = task.model_options().get("id2label")
+    if labels is not None and tuple(labels.values()) != config.labels:
         raise CheckpointError(
             f"{folder}: {FILE_NAME} gives the task {name!r} the labels {', '.join(labels.values()):.60}, config.json "
-            f"{', '.join(alone.config.labels):.60}: one of the two was changed; put it back"
+            f"{', '.join(config.labels):.60}: one of the two was changed; put it back"
         )
-    return alone
+
+
+def _collect(runner: Runner, batches: Epoch[Any], task: AnyTask) -> dict[int, Any]:
+    """What the task keeps of a runner's output, by index."""
+    results: dict[int, Any] = {}
+    for batch in tqdm(batches, desc="predicting", unit="batch", disable=None, delay=2, leave=False):
+        output = runner.run({key: tensor.numpy() for key, tensor in batch.items() if key in INPUTS})
+        told = SimpleNamespace(**{key: torch.from_numpy(array) for key, array in output.items()})
+        results |= task.results(batch, told)
+    return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from plm.checkpoints.saving import save_model
 from plm.checkpoints.store import read_config_file
 from plm.config import read_json, write_json
 from plm.errors import CheckpointError, ConfigError, UnknownNameError
-from plm.heads.model import Model
+from plm.heads.model import Model, build_model
+from plm.heads.several import HeadPlan
 from plm.tokenizers import load_tokenizer
 from tests.tiny_folders import tiny_folder
-from tests.tiny_models import tiny_model
+from tests.tiny_models import randomized, tiny_config, tiny_model
 
 
 def write_twice(model: Model, folder: Path, dtype: str) -> list[str]:
@@ -101,6 +103,58 @@ def test_a_full_folder_is_left_alone_unless_told(source: Path, tmp_path: Path) -
         export(source, tmp_path / "own", to="own", head="masked_lm")
     export(source, tmp_path / "own", to="own", head="masked_lm", overwrite=True)
     assert (tmp_path / "own" / "notes.txt").read_text() == "mine"
+
+
+def test_another_form_takes_the_place_of_an_earlier_one(source: Path, tmp_path: Path) -> None:
+    EXPORTS.remove("own")
+    row = Export(write=write_twice, backend="own", limits={"right": 1e-6}, files=("weights.*",))
+    EXPORTS.add("own", row)
+    export(source, tmp_path / "out", to="own", head="masked_lm")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    report = export(source, tmp_path / "out", to="int8", head="masked_lm", verify=False, overwrite=True)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*report.files, "notes.txt"}
+    report = export(source, tmp_path / "out", to="own", head="masked_lm", overwrite=True)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*report.files, "notes.txt"}
+    assert "model.safetensors" not in report.files
+
+
+def test_no_checkpoint_is_replaced_by_an_export(source: Path, tmp_path: Path) -> None:
+    other = tiny_folder(tmp_path / "other", "bert", "masked_lm")
+    held = (other / "model.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match=r"holds a checkpoint \(model.safetensors\)"):
+        export(source, other, to="own", head="masked_lm", overwrite=True)
+    assert (other / "model.safetensors").read_bytes() == held
+
+
+def test_what_a_killed_export_left_is_in_nobodys_way(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "own" / ".filling-abcd").mkdir(parents=True)
+    export(source, tmp_path / "own", to="own", head="masked_lm")
+    assert exported_entry(tmp_path / "own") is not None
+
+
+def test_a_full_disk_is_told_with_the_folder(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("plm.backends.exporting.carry_learned", full)
+    with pytest.raises(CheckpointError, match="own: No space left on device; nothing was written there"):
+        export(source, tmp_path / "own", to="own", head="masked_lm")
+    assert not (tmp_path / "own").exists()
+
+
+def test_a_named_head_is_exported_under_its_name_by_forms_of_one(tmp_path: Path) -> None:
+    plans = {
+        "mood": HeadPlan("sequence_classification", {"labels": ("good", "bad")}),
+        "verbs": HeadPlan("token_classification", {"labels": ("O", "V", "P")}),
+    }
+    save_model(randomized(build_model(tiny_config("bert"), plans)).eval(), tmp_path / "source")
+    report = export(tmp_path / "source", tmp_path / "own", to="own", head="verbs")
+    assert report.heads == ("verbs",)
+    assert report.proofs["verbs"].holds
+    entry = exported_entry(tmp_path / "own")
+    assert entry is not None
+    assert (list(entry.plans), entry.kinds) == (["verbs"], ("token_classification",))
+    assert read_config_file(tmp_path / "own").labels == ("O", "V", "P")
 
 
 def test_wrong_wishes_are_named(source: Path, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from plm.backends import BACKENDS
 from plm.backends.exporting import export
 from plm.backends.int8 import load_int8, load_int8_engine
 from plm.blocks.int8 import Int8Linear, int8_supported
-from plm.checkpoints.formats.safetensors import read
+from plm.checkpoints.formats.safetensors import read, write
 from plm.checkpoints.inspection import inspect
 from plm.checkpoints.saving import save_model
+from plm.config import read_json, write_json
 from plm.errors import CheckpointError, ConfigError
 from plm.heads.model import build_model
 from plm.heads.several import HeadPlan
@@ -128,3 +129,31 @@ def test_weights_that_are_not_of_the_config_are_refused(tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
         load_int8(folder, None, "float32")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_hidden_layers": 10**6}, "has 2 blocks, config.json says 1000000"),
+        ({"vocab_size": 10**12}, r"word.weight is \(\d+, 12\) .* asks for \(1000000000000, 12\)"),
+        ({"hidden_size": 24}, "not of one model"),
+    ],
+)
+def test_a_config_of_another_model_is_refused_before_memory_is_asked_for(
+    changes: dict[str, int], message: str, tmp_path: Path
+) -> None:
+    export(tiny_folder(tmp_path / "source", "bert", "masked_lm"), tmp_path / "int8", to="int8", verify=False)
+    config = tmp_path / "int8" / "config.json"
+    write_json(config, read_json(config) | changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_int8(tmp_path / "int8", "masked_lm", "float32")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int16])
+def test_weights_that_are_no_bytes_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
+    export(tiny_folder(tmp_path / "source", "bert", "masked_lm"), tmp_path / "int8", to="int8", verify=False)
+    tensors = dict(read(tmp_path / "int8" / "model.safetensors"))
+    name = "backbone.blocks.0.attention.key.weight"
+    write(tmp_path / "int8", tensors | {name: tensors[name].to(dtype)})
+    with pytest.raises(CheckpointError, match=r"is no int8 in model\.safetensors"):
+        load_int8(tmp_path / "int8", "masked_lm", "float32")

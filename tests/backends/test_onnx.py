@@ -163,7 +163,7 @@ def test_texts_longer_than_the_positions_are_refused() -> None:
 
 
 def test_inputs_of_other_shapes_are_refused() -> None:
-    with pytest.raises(ShapeError, match="must be .batch, length. or .batch, choices, length., got"):
+    with pytest.raises(ShapeError, match=r"must be \(batch, length\) or \(batch, choices, length\), got"):
         runner(tiny_model("bert")).run({"input_ids": np.ones((1, 1, 1, 3), int)})
 
 

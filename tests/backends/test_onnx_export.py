@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,51 @@ def test_running_an_exported_folder_needs_no_package_that_writes_graphs(tmp_path
     )
     done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(1, 2)"
+
+
+def relocate(folder: Path, key: str, value: str) -> None:
+    """Have the graph look for its weights elsewhere."""
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    for entry in (entry for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == key):
+        entry.value = value
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
+def rename_operator(folder: Path) -> None:
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    model.graph.node[0].op_type, model.graph.node[0].domain = "Own", "own.example"
+    model.opset_import.append(onnx.helper.make_opsetid("own.example", 1))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
+def link_weights(folder: Path) -> None:
+    (folder / "model.onnx.data").replace(folder.parent / "secret")
+    (folder / "model.onnx.data").symlink_to(folder.parent / "secret")
+
+
+def cut(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: relocate(folder, "location", "../secret"),
+        lambda folder: relocate(folder, "location", str(folder.parent / "secret")),
+        lambda folder: relocate(folder, "offset", "-64"),
+        lambda folder: relocate(folder, "offset", "999999999"),
+        lambda folder: cut(folder, "model.onnx"),
+        lambda folder: cut(folder, "model.onnx.data"),
+        lambda folder: (folder / "model.onnx.data").write_bytes(b"\xff" * 100_000),
+        lambda folder: (folder / "model.onnx.data").unlink(),
+        rename_operator,
+        link_weights,
+    ],
+)
+def test_damaged_and_hostile_folders_are_refused(damage: Callable[[Path], object], tmp_path: Path) -> None:
+    source = tiny_folder(tmp_path / "source", "bert", "sequence_classification")
+    export(source, tmp_path / "exported", to="onnx", verify=False)
+    (tmp_path / "secret").write_bytes(bytes(100_000))
+    damage(tmp_path / "exported")
+    with pytest.raises(CheckpointError, match=r"model\.onnx"):
+        BACKENDS.get("onnx").load(tmp_path / "exported", "sequence_classification", "float32").run({"input_ids": IDS})

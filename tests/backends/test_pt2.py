@@ -12,7 +12,7 @@ from plm.backends import BACKENDS, pt2
 from plm.backends.compiled import has_compiler
 from plm.backends.exporting import export
 from plm.backends.pt2 import input_names, load_pt2
-from plm.errors import CheckpointError
+from plm.errors import CheckpointError, ShapeError
 from tests.backends.batches import live, padded
 from tests.tiny_folders import tiny_folder
 from tests.tiny_models import FAMILY_NAMES, tiny_config
@@ -80,3 +80,14 @@ def test_what_is_no_program_of_this_head_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pt2" / "model.pt2").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="cannot be opened"):
         load_pt2(tmp_path / "pt2", "masked_lm", "float32")
+
+
+@pytest.mark.usefixtures("captured")
+def test_types_are_refused_where_the_program_has_no_place_for_them(tmp_path: Path) -> None:
+    export(tiny_folder(tmp_path / "source", "openai-gpt", "causal_lm"), tmp_path / "pt2", to="pt2", verify=False)
+    runner = load_pt2(tmp_path / "pt2", "causal_lm", "float32")
+    ids = np.ones((1, 3), int)
+    with pytest.raises(ShapeError, match="token_type_ids: this program was captured without"):
+        runner.run({"input_ids": ids, "token_type_ids": ids})
+    with pytest.raises(ShapeError, match=r"takes input_ids of \(batch, length\)"):
+        runner.run({"input_ids": ids[None]})

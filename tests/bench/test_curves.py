@@ -45,6 +45,12 @@ def test_series_are_sorted_by_x_and_the_arithmetic_touches_the_fastest_point(tmp
     assert series_of(points, "peak_mib") == []
 
 
+def test_series_of_several_runs_are_told_apart(tmp_path: Path) -> None:
+    lines = [point(1, series="a", seconds=1.0), point(1, series="a", seconds=2.0, options="--threads 1")]
+    points = points_of(stored(tmp_path, lines))["length"]
+    assert [one.name for one in series_of(points, "seconds")] == ["a", "a --threads 1"]
+
+
 def test_memory_stands_beside_what_is_stated(tmp_path: Path) -> None:
     points = points_of(stored(tmp_path, [point(2, peak_mib=300, stated_mib=310)]))["length"]
     assert series_of(points, "peak_mib") == [Series("", (2,), (300,), (310,))]

@@ -24,7 +24,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_every_measurement_runs_on_the_cpu_with_tiny_sizes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", "gpu --device cpu --tiny --repetitions 1 --peak 0.5".split())
+    monkeypatch.setattr(sys, "argv", ["gpu", "--device", "cpu", "--tiny", "--repetitions", "1", "--peak", "0.5"])
     gpu.main()
     made = lines(capsys)
     names = {line["benchmark"] for line in made}

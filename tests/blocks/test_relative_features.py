@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
 from plm.blocks import proof, relative_features
 from plm.blocks.kernels import Relative
 from plm.blocks.relative import relative_attention, relative_attention_reference, relative_table
 from plm.blocks.relative_features import Call, attend_by_features, takes
-from plm.blocks.windows import Windows, attend_in_windows
+from plm.blocks.windows import Windows, attend_in_windows, window_program
 
 BATCH, HEADS, SIZE = 2, 2, 8
 
@@ -112,6 +113,20 @@ def test_log_sums_are_natural_logarithms(monkeypatch: pytest.MonkeyPatch) -> Non
     everywhere = Windows(torch.full((5,), -9), torch.full((5,), 9), 5)
     _, found = attend_in_windows(query, key, value, everywhere, None, 0.5)
     torch.testing.assert_close(found, (query @ key.transpose(-1, -2) * 0.5).logsumexp(-1))
+
+
+def test_few_programs_serve_all_lengths() -> None:
+    """Whole, without breaks, as the kernel of a GPU is compiled."""
+    counter = CompileCounter()
+    program = torch.compile(window_program(), dynamic=True, fullgraph=True, backend=counter)
+    for length in (130, 140, 150, 300, 400, 500, 600):
+        near, far = relative_features._windows(length, 9, False, torch.device("cpu"))
+        query, key, value = inputs(length, dtype=torch.float32, size=16)
+        live = mask(length)[:, 0, 0]
+        program(query, key, value, near.blocks, live, 0.25)
+        pairs = [torch.cat((rows, rows), 2) for rows in (key, value)]
+        program(query, *pairs, far.blocks, live.repeat(1, 2), 0.25)
+    assert counter.frame_count <= 4, "near and far, and each once more where numbers of blocks happened to be equal"
 
 
 @pytest.fixture

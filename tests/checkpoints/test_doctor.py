@@ -202,3 +202,15 @@ def test_hostile_and_damaged_folders_give_errors_not_exceptions(case: str) -> No
     if not folder.is_dir():
         pytest.skip(f"no case {case!r} among the committed ones")
     assert errors(examine(folder))
+
+
+def test_an_exported_folder_is_healthy_though_it_is_no_checkpoint(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model.onnx")
+    config = folder / "config.json"
+    entry = {"backend": "onnx", "dtype": "float32", "heads": [{"name": HEAD, "kind": HEAD}]}
+    write_json(config, read_json(config) | {"exported": entry})
+    findings = examine(folder)
+    assert {finding.severity for finding in findings} == {"ok"}
+    assert any("exported for the backend 'onnx'" in finding.message for finding in findings)
+    write_json(config, read_json(config) | {"exported": {"backend": 3}})
+    assert any("exported" in finding.message for finding in errors(examine(folder)))

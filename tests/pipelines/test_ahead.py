@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plm.errors import DataError, TokenizerError
-from plm.pipelines import ahead, pipeline
+from plm.pipelines import TOKENS_PER_BATCH, ahead, pipeline
 from plm.pipelines.ahead import one_ahead, windows
 from tests.tiny_folders import tiny_folder
 
@@ -103,7 +103,7 @@ def test_an_input_of_several_windows_is_answered_as_one_of_one_window(
     folder = tiny_folder(tmp_path, "bert", "question_answering", max_position_embeddings=40)
     answer = pipeline("question-answering", folder, max_length=16)
     whole = answer(asked)
-    monkeypatch.setattr("plm.pipelines.asking.BATCHES_IN_A_WINDOW", 32 / answer.tokens_per_batch)
+    monkeypatch.setattr("plm.pipelines.asking.BATCHES_IN_A_WINDOW", 32 / TOKENS_PER_BATCH)
     for one, other in zip(answer(asked), whole, strict=True):
         assert one["answer"] == other["answer"]
         assert one["score"] == pytest.approx(other["score"], rel=1e-4)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from plm.backends.exporting import export
 from plm.checkpoints.saving import save_model
 from plm.data.tsv import tsv_row
 from plm.errors import CheckpointError, ConfigError, DataError, UnknownNameError
@@ -16,7 +17,7 @@ from plm.heads.several import HeadPlan
 from plm.runs import RunConfig, TaskData, train
 from plm.runs.prediction import predict
 from plm.tasks import Classification, MultipleChoice, QuestionAnswering, Tagging
-from plm.tasks.saving import SavedTask, save_tasks
+from plm.tasks.saving import SavedTask, load_tasks, save_tasks
 from plm.training import TrainingConfig
 from tests.tiny_folders import VOCABULARY, tiny_folder, write_rows
 from tests.tiny_models import randomized, tiny_config
@@ -57,7 +58,19 @@ def test_a_file_may_lack_the_tags(tagger: Path, tmp_path: Path) -> None:
         bare.score()
 
 
-def test_each_of_several_tasks_has_its_own_head_and_name(tmp_path: Path) -> None:
+def test_any_backend_answers_files_as_torch_does(tagger: Path) -> None:
+    file = tagger.parent / "train.txt"
+    wanted = predict(tagger, file, device="cpu")
+    for backend, dtype in (("numpy", "float32"), ("int8", "float32"), ("torch", "int8"), ("torch", "bfloat16")):
+        found = predict(tagger, file, batch_size=2, backend=backend, dtype=dtype)
+        assert [answer.tags for answer in found.answers] == [answer.tags for answer in wanted.answers]
+    with pytest.raises(ConfigError, match='go with backend "torch" in "float32", not with \'numpy\''):
+        predict(tagger, file, backend="numpy", device="cpu")
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """A folder with two taggers and a classifier."""
     folder = tiny_folder(tmp_path / "model", "bert")
     plans = {
         "names": HeadPlan("token_classification", {"labels": LABELS}),
@@ -69,6 +82,38 @@ def test_each_of_several_tasks_has_its_own_head_and_name(tmp_path: Path) -> None
     mood = Classification(labels=("good", "bad"))
     tasks = {"names": TAGGING, "verbs": verbs, "mood": mood}
     save_tasks(folder, {name: SavedTask(task, 16) for name, task in tasks.items()})
+    return folder
+
+
+@pytest.mark.parametrize("backend", ["torch", "int8", "onnx", "numpy"])
+def test_each_of_several_tasks_is_answered_by_its_own_head_in_every_backend(several: Path, backend: str) -> None:
+    if backend == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+    (several / "a.txt").write_text("the\nsun\nwas\nold\n\nred\nbooks\n")
+    (several / "a.tsv").write_text("text\tlabel\nthe sun\tgood\n")
+    for task, file in (("names", "a.txt"), ("verbs", "a.txt")):
+        wanted = predict(several, several / file, task=task, device="cpu").answers
+        found = predict(several, several / file, task=task, backend=backend).answers
+        assert [answer.tags for answer in found] == [answer.tags for answer in wanted]
+    wanted = predict(several, several / "a.tsv", task="mood", device="cpu").answers
+    found = predict(several, several / "a.tsv", task="mood", backend=backend).answers
+    assert [answer.label for answer in found] == [answer.label for answer in wanted]
+
+
+def test_an_exported_head_keeps_its_name_and_its_task(several: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the\nsun\n")
+    export(several, tmp_path / "all", to="int8")
+    export(several, tmp_path / "verbs", to="int8", head="verbs")
+    assert list(load_tasks(tmp_path / "all")) == list(load_tasks(several))
+    assert list(load_tasks(tmp_path / "verbs")) == ["verbs"]
+    wanted = predict(several, tmp_path / "a.txt", task="verbs", backend="int8").answers
+    assert predict(tmp_path / "all", tmp_path / "a.txt", task="verbs", backend="int8").answers == wanted
+    assert predict(tmp_path / "verbs", tmp_path / "a.txt", backend="int8").answers == wanted
+
+
+def test_each_of_several_tasks_has_its_own_head_and_name(several: Path, tmp_path: Path) -> None:
+    folder = several
     (tmp_path / "a.txt").write_text("the\nsun\n")
     assert set(predict(folder, tmp_path / "a.txt", task="names").answers[0].tags) <= set(LABELS)
     assert set(predict(folder, tmp_path / "a.txt", task="verbs").answers[0].tags) <= {"O", "V"}

@@ -43,9 +43,16 @@ class NumpyRunner:
         """The config of the folder as PyTorch models have it. Only this imports torch: `spec` says the same without."""
         if self.folder is None:
             raise CheckpointError("this model was made from arrays: it has a spec, and no folder with a config")
+        from plm.checkpoints.head_plans import one_head, wanted_heads
         from plm.checkpoints.store import open_checkpoint
+        from plm.heads.several import settle
 
-        return open_checkpoint(self.folder).config
+        checkpoint = open_checkpoint(self.folder)
+        head = next((facts.name for facts in self.spec.heads), None)
+        wanted = wanted_heads(
+            one_head(head, checkpoint.plans), stored=checkpoint.plans, kinds=(), entry=checkpoint.entry
+        )
+        return settle(checkpoint.config, wanted.plans)[0]
 
     def run(self, batch: Mapping[str, np.ndarray[Any, Any]], *, head: str | None = None) -> Arrays:
         """See Runner.run. head: which of several heads answers; None = the first."""

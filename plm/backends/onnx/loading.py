@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from plm.backends.eager import load_trained
-from plm.backends.onnx.forms import Form, files
+from plm.backends.onnx.forms import DATA_FILE, Form, files
 from plm.backends.onnx.growing import OnnxEngine
 from plm.backends.onnx.runner import OnnxRunner
-from plm.backends.onnx.sessions import Sessions, open_session
+from plm.backends.onnx.sessions import FAILURES, Sessions, open_session
 from plm.checkpoints.exported import Exported, require_backend
 from plm.checkpoints.store import read_config_file
 from plm.errors import CheckpointError, ConfigError
@@ -18,6 +20,9 @@ from plm.heads.several import settle
 from plm.models.config import ModelConfig
 
 BACKEND = "onnx"
+
+BLOCK = 1 << 20
+"""Numbers that are looked at together."""
 
 
 def load_onnx(folder: Path, head: str | None, dtype: str) -> OnnxRunner:
@@ -48,7 +53,7 @@ class StoredSessions:
         self._open: dict[Form, Any] = {}
 
     def get(self, form: Form) -> Any:
-        """See Sessions. Raises CheckpointError for a form that was not exported."""
+        """See Sessions. Raises CheckpointError for a form that was not exported, and for damaged or foreign files."""
         if form not in self._open:
             name = self._files.get(form)
             if name is None or not (self._folder / name).is_file():
@@ -56,8 +61,19 @@ class StoredSessions:
                 raise CheckpointError(
                     f"{self._folder}: was exported without {missing}: load the checkpoint that it was made of"
                 )
-            self._open[form] = open_session(str(self._folder / name))
+            self._open[form] = self._opened(self._folder / name, form)
         return self._open[form]
+
+    def _opened(self, file: Path, form: Form) -> Any:
+        """onnxruntime itself reads no weights from outside of the folder, and knows no operators but its own."""
+        try:
+            session = open_session(str(file))
+        except FAILURES as error:
+            raise CheckpointError(f"{file}: cannot be opened ({error}); export it anew") from error
+        taken = [value.name for value in session.get_inputs()]
+        if "input_ids" not in taken or ("token_type_ids" in taken) != form.types:
+            raise CheckpointError(f"{file}: is another program than plm writes, for it takes {', '.join(taken)}")
+        return session
 
 
 def _open(folder: Path, head: str | None, dtype: str) -> tuple[ModelConfig, Sessions]:
@@ -72,6 +88,16 @@ def _open(folder: Path, head: str | None, dtype: str) -> tuple[ModelConfig, Sess
     plans = entry.plans
     if head is None and plans:
         raise CheckpointError(f"{folder}: was exported with the head {next(iter(plans))!r}, not as hidden states")
+    if entry.dtype == "float32":
+        _refuse_non_finite(folder / DATA_FILE)
     name = None if head is None else entry.name_of(head, folder=folder)
     config, _ = settle(read_config_file(folder), {} if name is None else {name: plans[name]})
     return config, StoredSessions(folder, entry, config)
+
+
+def _refuse_non_finite(file: Path) -> None:
+    """Raise CheckpointError for NaN and infinity in a file of float32; what is missing of it, onnxruntime says."""
+    count = file.stat().st_size // 4 if file.is_file() else 0
+    held = np.memmap(file, np.float32, mode="r", shape=(count,)) if count else np.zeros(0, np.float32)
+    if not all(np.isfinite(held[start : start + BLOCK]).all() for start in range(0, count, BLOCK)):
+        raise CheckpointError(f"{file}: NaN or infinity among the weights: the file is damaged; export it anew")

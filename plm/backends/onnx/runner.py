@@ -9,9 +9,9 @@ import numpy as np
 
 from plm.backends.batch import Inputs
 from plm.backends.onnx.forms import Form, Kind
-from plm.backends.onnx.sessions import Sessions
+from plm.backends.onnx.sessions import FAILURES, Sessions
 from plm.backends.runner import Arrays
-from plm.errors import ShapeError
+from plm.errors import BackendUnavailable, ShapeError
 from plm.models.config import ModelConfig
 
 KINDS: dict[int, Kind] = {2: "padded", 3: "choices"}
@@ -41,7 +41,12 @@ class OnnxRunner:
             feeds["token_type_ids"] = np.zeros_like(ids)
         session = self._sessions.get(Form(kind, types="token_type_ids" in feeds))
         names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, feeds), strict=True))
+        try:
+            return dict(zip(names, session.run(names, feeds), strict=True))
+        except FAILURES as error:
+            raise BackendUnavailable(
+                f"onnxruntime could not compute this batch of {ids.shape} tokens: {error}"
+            ) from error
 
 
 def _without_mask(tokens: np.ndarray[Any, Any], pad_token_id: int | None) -> np.ndarray[Any, Any]:

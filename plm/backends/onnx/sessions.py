@@ -16,6 +16,13 @@ from plm.errors import optional_import
 
 runtime = optional_import("onnxruntime", extra="onnx", purpose="the onnx backend")
 
+FAILURES: tuple[type[Exception], ...] = tuple(
+    kind
+    for kind in vars(runtime.capi.onnxruntime_pybind11_state).values()
+    if isinstance(kind, type) and issubclass(kind, Exception)
+)
+"""What onnxruntime raises."""
+
 WARNINGS = 3  # onnxruntime's severity: errors and worse are told
 
 

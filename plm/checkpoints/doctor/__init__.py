@@ -45,6 +45,9 @@ CHECKS: Mapping[str, Callable[[Patient], Iterator[Remark]]] = {
     "copies": copies,
 }
 
+# What an exported folder is not asked, as its weights are no checkpoint.
+_OF_CHECKPOINTS = ("numbers", "tied weights", "labels", "vocabulary")
+
 
 def examine(name_or_path: str | Path) -> list[Finding]:
     """All findings on a folder, in the order of CHECKS; nothing is changed.
@@ -57,6 +60,8 @@ def examine(name_or_path: str | Path) -> list[Finding]:
         raise CheckpointError(f"{folder}: the doctor examines folders; give the one that holds the checkpoint")
     patient = Patient(folder)
     findings: list[Finding] = []
-    for name, check in tqdm(CHECKS.items(), desc="examining", unit="check", disable=None, delay=2, leave=False):
+    skipped = () if patient.exported is None else _OF_CHECKPOINTS
+    checks = {name: check for name, check in CHECKS.items() if name not in skipped}
+    for name, check in tqdm(checks.items(), desc="examining", unit="check", disable=None, delay=2, leave=False):
         findings += [Finding(severity, name, message) for severity, message in check(patient)]
     return findings

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from plm.checkpoints.exported import Exported, exported_entry
 from plm.checkpoints.formats import find_weights
 from plm.checkpoints.hub import TOKENIZER_FILES
 from plm.checkpoints.loading import fill_model
@@ -37,6 +38,15 @@ class Patient:
             return find_config(self.folder, entry, format_name=container.name)
         except PlmError as error:
             self.problems["config"] = str(error)
+            return None
+
+    @cached_property
+    def exported(self) -> Exported | None:
+        """What the config says of a folder that is no checkpoint, but was exported for a backend."""
+        try:
+            return exported_entry(self.folder)
+        except PlmError as error:
+            self.problems["exported"] = str(error)
             return None
 
     @cached_property

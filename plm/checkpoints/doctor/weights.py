@@ -39,6 +39,9 @@ def config(patient: Patient) -> Iterator[Remark]:
 
 def weights(patient: Patient) -> Iterator[Remark]:
     """Can a model be loaded, with every parameter from the file?"""
+    if (entry := patient.exported) is not None:
+        yield "ok", f"exported for the backend {entry.backend!r}, which examines them when it loads them"
+        return
     report = patient.loaded
     if report is None:
         yield "error", patient.problems.get("loaded") or patient.problems["checkpoint"]
