@@ -113,8 +113,12 @@ def interrupted() -> None:
 
 
 def test_ctrl_c_ends_the_processes() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def test_what_cannot_be_meant_is_refused() -> None:

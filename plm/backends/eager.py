@@ -71,9 +71,10 @@ def load_trained(folder: Path, head: str | None, dtype: str) -> Model:
     head: its kind, or its name where the checkpoint has several; in the model it has the name of its kind.
     Raises CheckpointError when the head is not stored: its answers would be random.
     """
+    weights = as_dtype(dtype)
     checkpoint = open_checkpoint(folder)
     wanted = one_head(head, checkpoint.plans)
-    model, report = fill_model(checkpoint, heads=wanted, dtype=as_dtype(dtype), device="cpu")
+    model, report = fill_model(checkpoint, heads=wanted, dtype=weights, device="cpu")
     random = [*report.missing, *report.mismatched]
     if random:
         raise CheckpointError(
