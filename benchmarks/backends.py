@@ -175,7 +175,9 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         runs["onnxruntime int8 sorted"] = peer_onnx(eager, folder, threads=options.threads)
     alike = options.backends if options.shape != "base" else list(runs)
     compared = {name: agreement(runs[name](texts), wanted) for name in alike}
-    seconds = interleave({name: partial(run, texts) for name, run in runs.items()}, repetitions=options.repetitions)
+    seconds = interleave(
+        {name: partial(run, texts) for name, run in runs.items()}, repetitions=options.repetitions, rest=0.1
+    )
     for name in runs:
         references = [other for other in runs if other != name and _compares(name, other)]
         emit(

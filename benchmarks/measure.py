@@ -22,13 +22,19 @@ import plm
 PACKAGES = ("torch", "numpy", "tokenizers", "transformers", "onnxruntime")
 
 
-def interleave(variants: Mapping[str, Callable[[], object]], *, repetitions: int) -> dict[str, list[float]]:
-    """Seconds of each variant, run in turn (A B C A B C ...) after one warm-up of all."""
+def interleave(
+    variants: Mapping[str, Callable[[], object]], *, repetitions: int, rest: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds of each variant, run in turn (A B C A B C ...) after one warm-up of all.
+
+    rest: seconds before each; threads of the one before may wait busily for more, as onnxruntime's do.
+    """
     for run in variants.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(repetitions):
         for name, run in variants.items():
+            time.sleep(rest)
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)

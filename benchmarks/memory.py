@@ -127,6 +127,10 @@ def _tensors(tree: object) -> list[Tensor]:
     return [part for value in tree.values() for part in _tensors(value)] if isinstance(tree, dict) else []
 
 
+# MiB that the heap keeps of freed blocks, and kernels take for themselves, whatever the number of tokens.
+KEPT_MIB = 48
+
+
 def numbers_a_token(config: ModelConfig) -> int:
     """docs/memory.md: float32 numbers that a token takes at most where a block is widest, with what the heap keeps."""
     return 3 * (config.hidden_size + config.intermediate_size)
