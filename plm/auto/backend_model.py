@@ -85,7 +85,7 @@ class BackendModel:
             token_type_ids alike, None = no padding, and types of 0.
         Tensors of torch give tensors, on the device of input_ids; arrays and lists give arrays. All float32, with the
         names and shapes of a Model's outputs.
-        Raises ConfigError for labels and whatever else only a Model takes, ShapeError for shapes that do not fit.
+        Raises ConfigError for labels and whatever else only a Model takes, and what the runner says of shapes and ids.
         """
         if unknown := [name for name, value in others.items() if value is not None]:
             raise ConfigError(
@@ -94,7 +94,6 @@ class BackendModel:
             )
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         batch = {name: _as_array(name, value) for name, value in given.items() if value is not None}
-        _check_shapes(batch)
         output = self.runner.run(batch)
         if not _is_tensor(input_ids):
             return BackendOutput(output)
@@ -117,15 +116,6 @@ def _as_array(name: str, value: Any) -> Array:
     if array.dtype.kind not in "biu":
         raise DataError(f"{name}: expected whole numbers, got {array.dtype}")
     return array.astype(np.int64, copy=False)
-
-
-def _check_shapes(batch: Arrays) -> None:
-    shape = batch["input_ids"].shape
-    if len(shape) not in (2, 3) or 0 in shape:
-        raise ShapeError(f"input_ids: expected (batch, length) or (batch, choices, length), none 0, got {shape}")
-    for name, array in batch.items():
-        if array.shape != shape:
-            raise ShapeError(f"{name} is {array.shape}, input_ids are {shape}")
 
 
 def _as_tensors(output: Arrays, device: Any) -> dict[str, Any]:

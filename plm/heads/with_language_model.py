@@ -61,7 +61,7 @@ class ComparedTexts(nn.Module):
         if len(encoding.leading) < 2:
             raise ShapeError("a choice needs input_ids of shape (batch, choices, length)")
         states = encoding.by_text(encoding.last_tokens)
-        kept = F.dropout(states.new_ones(len(states), 1, states.shape[-1]), self.dropout, self.training)
+        kept = F.dropout(states.new_ones(states.shape[0], 1, states.shape[-1]), self.dropout, self.training)
         return without_absent(encoding, self.linear(states * kept).squeeze(-1))
 
 

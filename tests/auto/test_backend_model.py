@@ -79,9 +79,13 @@ def test_what_a_tokenizer_gives_can_be_handed_on(folder: Path, model: BackendMod
         ({"input_ids": IDS, "labels": [0, 1]}, ConfigError, "labels: a model of the backend 'numpy' predicts"),
         ({"input_ids": IDS, "tap": object()}, ConfigError, "tap: "),
         ({"input_ids": [[1, 2], [3]]}, ShapeError, "input_ids: its rows differ in length"),
-        ({"input_ids": [1, 2]}, ShapeError, r"expected \(batch, length\)"),
+        ({"input_ids": [1, 2]}, ShapeError, r"must be \(batch, length\)"),
         ({"input_ids": np.ones((0, 3), int)}, ShapeError, "none 0"),
-        ({"input_ids": IDS, "attention_mask": [[1, 1]]}, ShapeError, r"attention_mask is \(1, 2\), input_ids are"),
+        (
+            {"input_ids": IDS, "attention_mask": [[1, 1]]},
+            ShapeError,
+            r"attention_mask is \(1, 2\), expected \(2, 4\) like input_ids",
+        ),
         ({"input_ids": [[1.0, 2.0]]}, DataError, "expected whole numbers, got float64"),
     ],
 )
